@@ -257,6 +257,14 @@ async def test_a_shorter_time_is_another_request() -> None:
     assert second.approval.expires_at_us == env.clock.wall + 60_000_000
 
 
+async def test_a_request_that_another_batch_opened_a_moment_later_is_the_same_request() -> None:
+    """A batch reads its time before it looks for open requests. A replica may open one in between."""
+    env = asking()
+    first = await env.ask(**ACTION)
+    env.clock.wall -= 5_000_000
+    assert named(await env.ask(**ACTION)) == named(first)
+
+
 async def test_people_who_were_not_asked_about_a_budget_are_not_taken_to_have_been() -> None:
     asks = {"on_exceed": "require_approval", "approval": {"quorum": 1, "approver_roles": ["lead"]}}
     env = asking(budget(limit=1, **asks))

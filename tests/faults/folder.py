@@ -24,9 +24,9 @@ HARMLESS: Final = ""
 
 
 def decide(address: str, count: int = 1) -> list[str]:
-    """Request `count` reads, check that each is allowed by the shipped policies, and return the decision ids."""
+    """Request `count` reads with permits, check that the shipped policies allow each, and return the decision ids."""
     with Client(address, timeout=20) as client:
-        decisions = [client.authorize(READ, AGENT) for _ in range(count)]
+        decisions = [client.authorize(READ, AGENT, include_permit=True) for _ in range(count)]
     assert {(decision.effect.value, decision.rule_id) for decision in decisions} == {("allow", "tools.listed_read")}
     return [decision.decision_id for decision in decisions]
 

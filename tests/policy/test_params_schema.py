@@ -69,7 +69,7 @@ def test_every_keyword_that_is_taken_is_enforced_by_opa(opa: Path) -> None:
 
 
 def test_every_format_that_is_taken_is_checked_by_opa(opa: Path) -> None:
-    query = '{f: json.match_schema({"a": "{{[\\"}, {"properties": {"a": {"format": f}}})[0] | some f in input}'
+    query = r'{f: json.match_schema({"a": "{{[\\"}, {"properties": {"a": {"format": f}}})[0] | some f in input}'
     ended = run(opa, ["eval", "--format", "raw", "--stdin-input", query], stdin=json.dumps(sorted(FORMATS)).encode())
     assert json.loads(ended.stdout) == dict.fromkeys(FORMATS, False)
 

@@ -136,11 +136,11 @@ def test_retries_end_at_the_deadline(both: Both, server: ScriptedServer) -> None
 def test_no_retry_if_the_delay_exceeds_the_deadline(both: Both, server: ScriptedServer) -> None:
     server.script(AUTHORIZE, status(grpc.StatusCode.RESOURCE_EXHAUSTED, retry_after=60))
     started = time.monotonic()
-    result = both.authorize(timeout=1)
+    result = both.authorize(timeout=30)
     assert result.rule_id == "pdp.client_overloaded"
     assert result.failure is not None
     assert result.failure.retry_after_seconds == 60
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < 30
     assert len(server.calls) == 1
 
 

@@ -72,12 +72,13 @@ def still_open(
     """Return the request of the action that can be used for the requirement; None when a new one must be opened.
 
     A pending request must ask for exactly what is required; an approved one must satisfy it. The request must not
-    expire later than a new one would.
+    expire later than a new one would. `now_us` is the time of the batch: another replica may have opened the request
+    since then, and that request may expire as much later.
     """
     approval = entry.approval
     if approval is None or not is_bound_to(approval, proposal) or not covers_exceeded_budgets(approval, findings):
         return None
-    if approval.expires_at_us > required.expires_at_us:
+    if approval.expires_at_us > required.expires_at_us + max(0, approval.created_at_us - now_us):
         return None
     match state_at(approval, now_us):
         case ApprovalState.PENDING:

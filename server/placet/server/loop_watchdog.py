@@ -19,8 +19,10 @@ if TYPE_CHECKING:
 
 BEAT_SECONDS: Final = 0.05
 """Interval of the measurements. Long blocks are always seen, short ones often enough."""
-BLOCKED_SECONDS: Final = 0.1
-"""Delays from this on are logged. Decisions in flight notice them."""
+BLOCKED_SECONDS: Final = 0.25
+"""Delays from this on are logged, if the loop was busy. Decisions in flight notice them."""
+BUSY_SECONDS: Final = BLOCKED_SECONDS / 2
+"""CPU time that the loop used in such a delay. With less, other programs occupied the machine."""
 LOOK_SECONDS: Final = 0.03
 """How often the thread looks whether the timer is overdue."""
 LOG_SECONDS: Final = 1.0
@@ -37,7 +39,8 @@ class LoopWatchdog:
         """`observe` receives the seconds of each delay. `on_blocked` receives those of BLOCKED_SECONDS and more.
 
         It receives the seconds of the delay, the seconds of CPU time that the loop used in it, and the functions that
-        occupied it, or "" when they are unknown. Much less CPU time than the delay means that the machine was busy.
+        occupied it, or "" when they are unknown. When it used less than BUSY_SECONDS, other programs occupied
+        the machine: that is a delay, but no block.
         """
         self._observe = observe
         self._on_blocked = on_blocked
@@ -67,9 +70,10 @@ class LoopWatchdog:
         now = time.perf_counter()
         late = max(0.0, now - self._due_at)
         self._observe(late)
-        if late >= BLOCKED_SECONDS and now - self._logged_at >= LOG_SECONDS:
+        cpu_seconds = time.thread_time() - cpu
+        if late >= BLOCKED_SECONDS and cpu_seconds >= BUSY_SECONDS and now - self._logged_at >= LOG_SECONDS:
             self._logged_at = now
-            self._on_blocked(late, time.thread_time() - cpu, self._seen)
+            self._on_blocked(late, cpu_seconds, self._seen)
         self._seen = ""
 
     def _look(self) -> None:
@@ -87,12 +91,12 @@ class LoopWatchdog:
 
 
 def _functions(frame: FrameType) -> str:
-    """Return the innermost function, and those of Placet that called it: ``module.function:line``."""
+    """Return the innermost function, and those of Placet that called it: ``module.function line 12``."""
     names: list[str] = []
     current: FrameType | None = frame
     while current is not None and len(names) < FRAMES_MAX:
         module = str(current.f_globals.get("__name__", ""))
         if not names or module.startswith(_PACKAGE):
-            names.append(f"{module}.{current.f_code.co_name}:{current.f_lineno}")
+            names.append(f"{module}.{current.f_code.co_name} line {current.f_lineno}")
         current = current.f_back
     return " < ".join(names)
