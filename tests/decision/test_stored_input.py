@@ -37,6 +37,29 @@ def test_sensitive_values_are_replaced_and_the_reason_says_so() -> None:
     assert (kept.why_not, kept.replayable) == (REDACTED, False)
 
 
+def test_violations_of_the_schema_are_not_stored_when_the_params_are_redacted() -> None:
+    """They quote the names of members, which the caller chooses."""
+    bare = proposal(params={"ada@example.com": 1})
+    document = canonical_request(bare.action, bare.identity, bare.run, bare.model, bare.evidence)
+    facts = base_facts(ToolClass.WRITE)
+    facts["params_schema"] = {"violations": [{"path": "params", "problem": "'ada@example.com' was unexpected"}]}
+    original = policy_input(document, facts, NOW)
+    kept = exhausted(redacted_input(original, replace(bare, document=document), policy()))
+    assert b"ada@" not in kept.document
+    stored_facts = orjson.loads(kept.document)["facts"]
+    assert stored_facts["params_schema"] == {"omitted": "[redacted:unscreened]"}
+    assert stored_facts["tool"] == facts["tool"]
+
+
+def test_violations_without_sensitive_names_are_stored() -> None:
+    bare = proposal(params={"colour": 1})
+    document = canonical_request(bare.action, bare.identity, bare.run, bare.model, bare.evidence)
+    facts = base_facts(ToolClass.WRITE)
+    facts["params_schema"] = {"violations": [{"path": "params", "problem": "'colour' was unexpected"}]}
+    original = policy_input(document, facts, NOW)
+    assert exhausted(redacted_input(original, replace(bare, document=document), policy())) == StoredInput(original)
+
+
 def test_an_input_with_too_many_places_to_examine_loses_its_texts_and_says_why() -> None:
     _, kept = stored({"note": "a@b.example " * (SCREEN_PLACES_MAX + 1)})
     document = orjson.loads(kept.document)

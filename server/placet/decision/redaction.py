@@ -71,6 +71,8 @@ def redacted_input(original: bytes, proposal: Proposal, agent_policy: TenantPoli
     if not redacted.changed:
         return StoredInput(original)
     stored = redacted.value if not redacted.why_whole else _withheld(proposal)
+    if members["facts"].get("params_schema", {}).get("violations"):  # they quote names that the caller chose
+        stored["facts"] = {**members["facts"], "params_schema": {"omitted": UNSCREENED}}
     why_not = REDACTED + (f"; it holds {redacted.why_whole}" if redacted.why_whole else "")
     return StoredInput(orjson.dumps({**members, **stored}, option=orjson.OPT_SORT_KEYS), why_not)
 

@@ -264,11 +264,11 @@ def candidates(text: bytes) -> Sequence[Detector]:
 
     A quick filter: a detector that it returns may still find nothing.
     """
+    if len(text) > STEP_BYTES:
+        return DETECTORS
     if text.isascii():
         shown = text.decode()
         comparable = shown.lower()
-    elif len(text) > STEP_BYTES:  # finding the plain form would take too long
-        return DETECTORS
     else:
         shown = plain(text.decode(errors="replace"))
         comparable = as_latin(shown).casefold()
