@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
+from weakref import WeakSet
 
 import grpc
 import pytest
@@ -64,12 +65,14 @@ class StreamEnv:
         self.open = asyncio.Event()
         self.started: list[str] = []
         self.refused: list[str] = []
+        self.requests: WeakSet[IncomingRequest] = WeakSet()  # those that are in memory
         self.call = call
         self.intake = Intake(lambda _reason, _count: None)
         context: Any = call
         self.task = asyncio.create_task(RequestStream(self._answer, context, self.intake).run())
 
     async def _answer(self, incoming: IncomingRequest, _context: object) -> StreamedResponse:
+        self.requests.add(incoming)
         if incoming.error is not None:
             self.refused.append(incoming.id)
             return StreamedResponse(id=incoming.id)
@@ -95,6 +98,44 @@ async def test_bytes_are_held_until_the_answer() -> None:
     await asyncio.wait_for(env.task, 20)
     assert sorted(env.call.answered) == sorted(env.started + env.refused)
     assert env.intake.held_bytes == 0
+
+
+class Traced(bytes):
+    """A message that counts how many of its kind are in memory."""
+
+    alive = 0
+
+    def __new__(cls, raw: bytes) -> Self:
+        cls.alive += 1
+        return super().__new__(cls, raw)
+
+    def __del__(self) -> None:
+        type(self).alive -= 1
+
+
+@pytest.mark.parametrize("padding", [0, MESSAGE_BYTES_MAX // 2])
+async def test_an_idle_stream_keeps_nothing_of_what_was_answered(padding: int) -> None:
+    env = StreamEnv(Call(Traced(message("a", padding=padding))))
+    assert Traced.alive == 1
+    env.open.set()
+    await env.settle()
+    assert (env.call.answered, env.intake.held_bytes, env.task.done()) == (["a"], 0, False)
+    assert (Traced.alive, list(env.requests)) == (0, [])
+    env.call.received.put_nowait(END)
+    await asyncio.wait_for(env.task, 20)
+
+
+async def test_an_answer_that_the_caller_does_not_read_keeps_no_request() -> None:
+    call = Call(Traced(message("a")))
+    call.may_write.clear()
+    env = StreamEnv(call)
+    env.open.set()
+    await env.settle()
+    assert (call.answered, env.intake.held_bytes) == ([], 0)
+    assert (Traced.alive, list(env.requests)) == (0, [])
+    call.may_write.set()
+    call.received.put_nowait(END)
+    await asyncio.wait_for(env.task, 20)
 
 
 async def test_the_event_loop_runs_others_between_the_requests_of_a_message() -> None:

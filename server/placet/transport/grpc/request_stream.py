@@ -93,15 +93,26 @@ class RequestStream:
             self._reading.cancel()
 
     async def _read(self) -> None:
-        while isinstance(raw := await self._context.read(), bytes):
-            for number, request in enumerate(self._requests(raw), 1):
-                while self._in_flight >= STREAM_IN_FLIGHT_MAX:
-                    self._sent.clear()
-                    await self._sent.wait()
-                self._start(request)
-                # A large request is deserialized in its task.
-                if request.request is None or number % STARTED_TOGETHER == 0:
-                    await pause()
+        while await self._read_message():
+            pass
+
+    async def _read_message(self) -> bool:
+        """Start the requests of the next message. Return False if the caller ended its side.
+
+        The frame that waits for a message refers to none before it: bytes that were answered are not counted.
+        """
+        raw = await self._context.read()
+        if not isinstance(raw, bytes):
+            return False
+        for number, request in enumerate(self._requests(raw), 1):
+            while self._in_flight >= STREAM_IN_FLIGHT_MAX:
+                self._sent.clear()
+                await self._sent.wait()
+            self._start(request)
+            # A large request is deserialized in its task.
+            if request.request is None or number % STARTED_TOGETHER == 0:
+                await pause()
+        return True
 
     def _requests(self, raw: bytes) -> Sequence[IncomingRequest]:
         """Return the requests of a message. Its bytes are held until all of them are answered."""
@@ -139,16 +150,21 @@ class RequestStream:
     async def _send(self) -> None:
         """Send all answers that are ready, in as few messages as possible."""
         while self._answers:
-            answers: list[bytes] = []
-            size = 0
-            while self._answers and size < STREAM_ANSWER_BYTES:
-                request, answer = self._answers.popleft()
-                size += len(answer)
-                answers.append(answer)
-                self._forget(request)
+            answers = self._take_answers()
             await self._context.write(_message(answers))
             self._in_flight -= len(answers)
             self._sent.set()
+
+    def _take_answers(self) -> list[bytes]:
+        """Return the answers of the next message, and release their requests."""
+        answers: list[bytes] = []
+        size = 0
+        while self._answers and size < STREAM_ANSWER_BYTES:
+            request, answer = self._answers.popleft()
+            size += len(answer)
+            answers.append(answer)
+            self._forget(request)
+        return answers
 
     def _forget(self, request: IncomingRequest) -> None:
         """Release the id and the bytes of a request: its caller may use the id again once it has the answer."""
