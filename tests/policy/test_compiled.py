@@ -22,6 +22,7 @@ from placet.policy.files.staging import staged
 from placet.policy.files.tree import read_tree
 from placet.policy.rego.collection import finding_sets
 from placet.policy.rego.modules import parse_modules
+from placet.policy.rego.tokens import may_define, replaces_data
 from placet.policy.toolchain.process import run
 
 if TYPE_CHECKING:
@@ -241,13 +242,149 @@ def test_a_set_that_is_about_more_tools_than_it_seems_is_refused(rego_dir: Path,
         ("placet/compiled/mine.rego", "package placet.compiled\n\nx := 1\n"),
         ("placet/compiled/data.yaml", "tools: {acme: {}}\n"),
         ("placet/data.yaml", "compiled: {tools: {}}\n"),
+        ("placet/data.yaml", "compiled: null\n"),
+        ("data.yaml", "placet: {compiled: null}\n"),
+        ("placet/compiled/more/data.json", "{}"),
     ],
 )
 def test_no_file_may_define_what_placet_compiles(
     rego_dir: Path, opa: Path, tmp_path: Path, name: str, content: str
 ) -> None:
     path = rego_dir / name
-    path.parent.mkdir(exist_ok=True)
+    path.parent.mkdir(exist_ok=True, parents=True)
     path.write_text(content)
-    with pytest.raises(PolicyInvalidError, match="which Placet adds to the bundle"):
+    with pytest.raises(PolicyInvalidError, match=r"placet\.compiled, which Placet adds to the bundle") as refused:
         build_bundle(rego_dir, opa, tmp_path / "cache")
+    assert [problem.where for problem in refused.value.problems] == [f"{path}:1"]
+
+
+LIMITED = """package policy.odd
+
+import data.placet.lib
+import data.placet.lib.finding
+{imports}
+# METADATA
+# title: The amount has a limit
+# custom:
+#   rule_id: odd.limited
+deny contains finding(rego.metadata.rule(), {{}}) if {{
+\tinput.action.tool == "stripe.refund"
+\t{body}
+}}
+"""
+DEFAULTS = {"policy/odd/data.yaml": "defaults: {soft: 1, hard: 2, limits: {EUR: 50}}\n"}
+ABOVE_LIMIT = 'input.action.amount.minor_units > lib.pack_config("odd").limits.USD'
+READ_ONLY = '{"overriding": {"write_tools": ["stripe.refund"], "default_mode": "read_only"}}'
+
+
+@pytest.fixture
+def shipped(tmp_path: Path) -> Path:
+    """A copy of the shipped policy without tests."""
+    return Path(shutil.copytree(REGO, tmp_path / "rego", ignore=shutil.ignore_patterns("*_test.rego")))
+
+
+def odd_pack(body: str = ABOVE_LIMIT, imports: str = "", rules: str = "") -> dict[str, str]:
+    return {**DEFAULTS, "policy/odd/odd.rego": LIMITED.format(body=body, imports=imports) + rules}
+
+
+def limited(shipped: Path, opa: Path, cache: Path, files: dict[str, str]) -> tuple[bool, dict[str, Any]]:
+    """Whether odd.limited denies a tenant that overrides a setting of the pack, and what was compiled."""
+    tenant = {"default_mode": "read_write", "write_tools": ["stripe.refund"], "packs": {"odd": {"soft": 3}}}
+    for name, text in {**files, "config/overriding.yaml": json.dumps({"agent_policy": tenant})}.items():
+        path = shipped / name
+        path.parent.mkdir(exist_ok=True, parents=True)
+        path.write_text(text)
+    bundle = build_bundle(shipped, opa, cache)
+    action = Action("stripe.refund", b"{}", Amount("USD", 500))
+    request = canonical_request(action, Identity("a", "overriding", "u_1", ()), Run(), Model(), ())
+    document = json.loads(policy_input(request, base_facts(ToolClass.WRITE), rfc3339(1_777_055_581_123_456)))
+    ids = [json.loads(finding)["rule_id"] for finding in found(opa, bundle.path, [document])["0"]["deny"]]
+    with tarfile.open(bundle.path) as archive:
+        compiled = archive.extractfile("/placet/compiled/data.json")
+        assert compiled is not None
+        return "odd.limited" in ids, json.loads(compiled.read())
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"policy/data.yaml": "odd: {defaults: {limits: {USD: 100}}}\n"},
+        {"data.yaml": "policy: {odd: {defaults: {limits: {USD: 100}}}}\n"},
+        {"policy/odd/defaults/data.yaml": "limits: {USD: 100}\n"},
+        {"policy/odd/defaults/limits/data.json": '{"USD": 100}'},
+    ],
+    ids=lambda more: next(iter(more)),
+)
+def test_compiled_settings_have_the_defaults_of_every_data_file(
+    shipped: Path, opa: Path, tmp_path: Path, more: dict[str, str]
+) -> None:
+    denied, compiled = limited(shipped, opa, tmp_path / "cache", {**odd_pack(), **more})
+    assert denied
+    settings = {"soft": 3, "hard": 2, "limits": {"EUR": 50, "USD": 100}}
+    assert compiled["packs"]["overriding"] == {"odd": settings}
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        "defaults.limits.USD := 100",
+        'defaults["limits"].USD := 100 if true',
+        "default defaults.limits.USD := 100",
+    ],
+)
+def test_settings_with_defaults_of_a_rule_are_not_compiled(shipped: Path, opa: Path, tmp_path: Path, rule: str) -> None:
+    denied, compiled = limited(shipped, opa, tmp_path / "cache", odd_pack(rules=f"\n{rule}\n"))
+    assert denied
+    assert compiled["packs"]["overriding"] == {}
+    assert compiled["tools"]["overriding"]
+
+
+@pytest.mark.parametrize(
+    ("body", "imports"),
+    [
+        (f"lib.approval_required == true with data.tenants as {READ_ONLY}", ""),
+        (f"lib.approval_required == true with data.tenants as {READ_ONLY} with input.x as 1", ""),
+        (f"lib.approval_required == true with input.x as 1 with # and\n\t\tdata.tenants as {READ_ONLY}", ""),
+        (f"lib.approval_required == true with files as {READ_ONLY}", "import data.tenants as files\n"),
+        ('lib.pack_config("odd").hard == 9 with data.policy.odd.defaults.hard as 9', ""),
+    ],
+)
+def test_no_settings_are_compiled_when_a_rule_replaces_data(
+    shipped: Path, opa: Path, tmp_path: Path, body: str, imports: str
+) -> None:
+    denied, compiled = limited(shipped, opa, tmp_path / "cache", odd_pack(body, imports))
+    assert denied
+    assert (compiled["tools"], compiled["packs"]) == ({}, {})
+    assert compiled["groups"]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("x if y with data.a as 1", True),
+        ("x if y with a as 1", True),
+        ("x if y with input as 1 with\n\tdata as 1", True),
+        ('x := $"{y with data.a as 1}"', True),
+        ("x := $`\\{`\ny if z with input.a as `}`", True),
+        ("x if y with input.a as 1", False),
+        ("x if y with input as 1 # with data.a as 1", False),
+        ('x := "with data.a as 1"', False),
+    ],
+)
+def test_a_module_replaces_data_by_with(text: str, *, expected: bool) -> None:
+    assert replaces_data(text) is expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("defaults := {}", True),
+        ("x := 1\ndefaults[y] := 1", True),
+        ("default defaults := {}", True),
+        ("x := $`\\{ `\ndefaults := `}`", True),
+        ("x := data.policy.p.defaults # defaults", False),
+        ('x := {"defaults": 1}', False),
+    ],
+)
+def test_a_module_may_define_a_rule(text: str, *, expected: bool) -> None:
+    assert may_define(text, "defaults") is expected

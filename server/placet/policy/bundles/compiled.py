@@ -1,13 +1,15 @@
 """What Placet adds to a bundle at ``data.placet.compiled``, so that OPA looks up what would be the same at each query.
 
     built                    true
-    tools[tenant][tool]      the settings of the tool from the tenant's file
-    packs[tenant][pack]      the settings of a pack, where the tenant overrides its defaults
+    tools[tenant][tool]      the settings of the tool from the tenant's file; empty when a rule replaces data
+    packs[tenant][pack]      the settings of a pack, where the tenant overrides defaults that only data files define;
+                             empty when a rule replaces data
     groups[tool]             the group of a tool that some set of findings is only about
     by_group[group]          the findings of the sets that concern the tools of the group
     findings                 the findings on the request, in the shape of ``placet.main.findings``
 
-Without them `placet.lib` and `placet.main` compute the same from ``data.tenants`` and ``data.policy``.
+Without them `placet.lib` and `placet.main` compute the same from ``data.tenants`` and ``data.policy``. Settings are
+left to them where rules can change what they compute: by ``with data.tenants as ...``, or by rules for defaults.
 """
 
 from __future__ import annotations
@@ -17,9 +19,10 @@ from typing import TYPE_CHECKING, Any, Final
 from placet.kernel.exact_json import exact_json
 from placet.kernel.model import Effect
 from placet.policy.files.staging import COMPILED
-from placet.policy.files.tenant_files import pack_defaults
+from placet.policy.files.tenant_files import DEFAULTS, PACKS
 from placet.policy.files.tree import merged
 from placet.policy.rego.collection import finding_sets
+from placet.policy.rego.tokens import may_define, replaces_data
 from placet.tenants.tool_settings import tool_settings
 
 if TYPE_CHECKING:
@@ -48,10 +51,11 @@ def compiled_files(tree: PolicyTree, policies: Mapping[str, TenantPolicy]) -> di
     """Return the files that Placet adds to the bundle of a tree, by name."""
     sets = finding_sets(tree.modules)
     groups = _groups(sets)
+    settled = not any(replaces_data(_text(content)) for content in tree.modules.values())
     document = {
         "built": True,
-        "tools": _tools(policies),
-        "packs": compiled_packs(tree, policies),
+        "tools": _tools(policies) if settled else {},
+        "packs": _packs(tree, policies) if settled else {},
         "groups": _group_of_tool(groups),
     }
     return {MODULE: _module(sets, groups).encode(), DATA: exact_json(document)}
@@ -61,9 +65,22 @@ def _tools(policies: Mapping[str, TenantPolicy]) -> dict[str, Any]:
     return {tenant: tool_settings(policy) for tenant, policy in policies.items()}
 
 
-def compiled_packs(tree: PolicyTree, policies: Mapping[str, TenantPolicy]) -> dict[str, Any]:
-    """Return the settings of each pack that a tenant overrides; other tenants share the pack's defaults."""
-    defaults = {pack: dict(values) for pack, values in pack_defaults(tree).items() if values}
+def pack_settings(tree: PolicyTree, overrides: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Return the settings of each pack whose defaults are in data files, with the overrides of a tenant."""
+    return {pack: merged(values, dict(overrides.get(pack, {}))) for pack, values in _data_defaults(tree).items()}
+
+
+def _packs(tree: PolicyTree, policies: Mapping[str, TenantPolicy]) -> dict[str, Any]:
+    """Return the settings of each pack that a tenant overrides; other tenants share the pack's defaults.
+
+    A pack of which a rule may define defaults is left out: its settings are known only when OPA evaluates the rule.
+    """
+    by_rule = {
+        parts[1]
+        for name, content in tree.modules.items()
+        if (parts := name.split("/"))[0] == PACKS and may_define(_text(content), DEFAULTS)
+    }
+    defaults = {pack: values for pack, values in _data_defaults(tree).items() if pack not in by_rule}
     return {
         tenant: {
             pack: merged(defaults[pack], dict(values)) for pack, values in policy.packs.items() if pack in defaults
@@ -71,6 +88,18 @@ def compiled_packs(tree: PolicyTree, policies: Mapping[str, TenantPolicy]) -> di
         for tenant, policy in policies.items()
         if policy.packs
     }
+
+
+def _data_defaults(tree: PolicyTree) -> dict[str, dict[str, Any]]:
+    """Return the defaults of each pack from the data files of all folders, as OPA merges them."""
+    packs = tree.nested_data().get(PACKS)
+    documents = packs.items() if isinstance(packs, dict) else ()
+    found = {pack: document.get(DEFAULTS) for pack, document in documents if isinstance(document, dict)}
+    return {pack: values for pack, values in found.items() if isinstance(values, dict) and values}
+
+
+def _text(content: bytes) -> str:
+    return content.decode(errors="replace")
 
 
 def _groups(sets: Mapping[FindingSet, Tools]) -> dict[frozenset[FindingSet], list[str]]:

@@ -132,9 +132,7 @@ def _data_problems(tree: PolicyTree) -> Iterator[Diagnostic]:
     if TENANTS in data:
         what = f"a data file defines {TENANTS}, which Placet fills from the tenant files"
         yield Diagnostic(str(tree.root), what, "remove it; tenant files are config/<tenant>.yaml")
-    if _at(data, COMPILED) is not None:
-        what = f"a data file defines {'.'.join(COMPILED)}, which Placet adds to the bundle"
-        yield Diagnostic(str(tree.root), what, "rename the key or the folder")
+    yield from _compiled_data(tree)
     for root in PACK_ROOTS:
         packs = _at(data, root)
         for pack, document in packs.items() if isinstance(packs, Mapping) else ():
@@ -143,6 +141,17 @@ def _data_problems(tree: PolicyTree) -> Iterator[Diagnostic]:
                     path = ".".join((*root, pack, name))
                     what = f"a data file defines {path}, which would count as findings of a rule"
                     yield Diagnostic(tree.where("/".join((*root, pack))), what, "rename the key")
+
+
+def _compiled_data(tree: PolicyTree) -> Iterator[Diagnostic]:
+    """Yield the data files with anything, even null, at the place of what Placet compiles."""
+    for name, document in tree.data.items():
+        folder = PurePosixPath(name).parent.parts[: len(COMPILED)]
+        keys = COMPILED[len(folder) :]
+        around = _at(document.value, keys[:-1])
+        if folder == COMPILED[: len(folder)] and (not keys or (isinstance(around, Mapping) and keys[-1] in around)):
+            what = f"the data file defines {'.'.join(COMPILED)}, which Placet adds to the bundle"
+            yield Diagnostic(document.where(keys), what, "rename the key or the folder")
 
 
 def _at(data: Any, path: Iterable[str]) -> Any:  # noqa: ANN401 - JSON

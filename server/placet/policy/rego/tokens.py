@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -67,6 +68,33 @@ def tokens(source: str) -> tuple[Token, ...]:
         line += source.count("\n", position, end)
         position = end
     return tuple(found)
+
+
+def replaces_data(source: str) -> bool:
+    """Return whether a module may replace something other than `input` by ``with``: data, or a function.
+
+    The target can be the name of an import of data, so only `input` is known to be none. In a module with template
+    strings, which hold expressions, any ``with`` counts.
+    """
+    if "with" not in source:
+        return False
+    found = tokens(source)
+    targets = (following.text for word, following in pairwise(found) if word.text == "with")
+    return any(target != "input" for target in targets) or _has_template(found)
+
+
+def may_define(source: str, name: str) -> bool:
+    """Return whether a module may have a rule of the name: it holds the word, and not as a part of a reference."""
+    if name not in source:
+        return False
+    found = tokens(source)
+    befores = ("", *(token.text for token in found))
+    is_word = any(token.text == name and before != "." for before, token in zip(befores, found, strict=False))
+    return is_word or _has_template(found)
+
+
+def _has_template(source: Sequence[Token]) -> bool:
+    return any(token.kind == "template" for token in source)
 
 
 def _template_end(source: str, start: int) -> int:

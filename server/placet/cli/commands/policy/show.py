@@ -13,7 +13,7 @@ from placet.cli.rendering.output import Output, print_json, print_table
 from placet.kernel.diagnostics import did_you_mean
 from placet.kernel.errors import ConfigurationError
 from placet.kernel.exact_json import exact_json
-from placet.policy.bundles.compiled import compiled_packs
+from placet.policy.bundles.compiled import pack_settings
 from placet.policy.files.tenant_files import pack_defaults, parse_tenants
 from placet.policy.files.tree import read_tree
 from placet.server.settings_sources import load_settings
@@ -66,8 +66,8 @@ def compiled_form(rego_dir: Path, tenant: str, tool: str) -> dict[str, Any]:
     if tool not in tools:
         where = f"{rego_dir / 'config' / tenant}.yaml: {tool!r} is in neither allowed_tools nor write_tools"
         raise ConfigurationError(_unknown(f"{where}, so every call of it is denied", tool, tools))
-    own = compiled_packs(tree, policies).get(tenant, {})
-    packs = {pack: own.get(pack, dict(values)) for pack, values in pack_defaults(tree).items()}
+    own = pack_settings(tree, policies[tenant].packs)
+    packs = {pack: own.get(pack, {}) for pack in pack_defaults(tree)}
     return {"tenant": tenant, "tool": tool, "settings": tools[tool], "packs": packs}
 
 
