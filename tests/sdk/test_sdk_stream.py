@@ -13,7 +13,8 @@ import grpc
 import pytest
 
 from placet.sdk import Action, AsyncClient, Client, Effect, Request
-from placet.sdk._transport.stream_messages import REQUEST_BYTES_MAX
+from placet.sdk._transport import blocking_stream
+from placet.sdk._transport.stream_messages import PAUSE_SECONDS, REQUEST_BYTES_MAX
 from tests.sdk.both import ACTION, IDENTITY
 from tests.sdk.in_loop import connected
 from tests.sdk.scripted_server import AUTHORIZE, allow, late, plain_status, status
@@ -111,6 +112,29 @@ def test_unary_calls_replace_a_refused_stream(
     for _ in range(3):
         assert stream_client.authorize(ACTION, IDENTITY).allowed
     assert (server.streams, len(server.calls)) == (1, 3)
+
+
+@pytest.mark.parametrize("error", [RuntimeError("can't start new thread"), MemoryError()])
+@pytest.mark.parametrize(("pause", "streams"), [(PAUSE_SECONDS, 0), (0.0, 1)])
+def test_unary_calls_replace_a_stream_without_a_thread(
+    server: ScriptedServer, monkeypatch: pytest.MonkeyPatch, error: Exception, pause: float, streams: int
+) -> None:
+    """After the pause a stream is opened again."""
+    start = threading.Thread.start
+
+    def fail(thread: threading.Thread) -> None:
+        if thread.name == "placet-stream":
+            raise error
+        start(thread)
+
+    server.script(AUTHORIZE, allow())
+    monkeypatch.setattr(blocking_stream, "PAUSE_SECONDS", pause)
+    with Client(server.address, timeout=2, transport="stream") as client:
+        with monkeypatch.context() as patched:
+            patched.setattr(threading.Thread, "start", fail)
+            assert client.authorize(ACTION, IDENTITY).allowed
+        assert client.authorize(ACTION, IDENTITY).allowed
+    assert (server.streams, len(server.calls)) == (streams, 2)
 
 
 def test_a_server_without_streams_that_denies_the_call(stream_client: Client, server: ScriptedServer) -> None:

@@ -42,7 +42,7 @@ class RequestStream:
 
     @property
     def is_paused(self) -> bool:
-        """Whether the server refused a stream lately, so that requests are sent as unary calls."""
+        """Whether there could be no stream lately, so that requests are sent as unary calls."""
         return time.monotonic() < self._paused_until
 
     def send(self, raw: bytes, seconds: float, traceparent: str) -> Answer:
@@ -53,7 +53,13 @@ class RequestStream:
             id_ = str(self._last_id)
             if self._call is None:
                 self._call = _Call()
-                threading.Thread(target=self._run, args=(self._call,), name="placet-stream", daemon=True).start()
+                thread = threading.Thread(target=self._run, args=(self._call,), name="placet-stream", daemon=True)
+                try:
+                    thread.start()
+                except (MemoryError, RuntimeError):  # the process or the machine can have no more threads
+                    self._end(self._call, REFUSED)
+                    self._paused_until = time.monotonic() + PAUSE_SECONDS
+                    return REFUSED
             call = self._call
             call.waiting[id_] = answer
             call.outgoing[id_] = stream_messages.encode(id_, raw, seconds, traceparent)

@@ -25,7 +25,7 @@ MESSAGE_BYTES: Final = 65_536
 MESSAGE_REQUESTS_MAX: Final = 128
 """Requests that are sent in one message: half of what the server accepts."""
 PAUSE_SECONDS: Final = 30.0
-"""How long requests are sent as unary calls after a server refused a stream."""
+"""How long requests are sent as unary calls after a server refused a stream, or no thread could be started for it."""
 DRAIN_SECONDS: Final = 2.0
 """How long closing a client waits for the answers of requests in progress: the default timeout of a call."""
 SECONDS_MIN: Final = 0.001
