@@ -11,12 +11,13 @@ import orjson
 import psutil
 import pytest
 
-from placet.engine.client import ISOLATION_QUERIES, OpaClient
+from placet.engine.client import ISOLATION_QUERIES, OpaClient, longest_evaluation_seconds
 from placet.engine.connections import IDLE_MAX, Connections
 from placet.engine.http import Address
 from placet.engine.patience import USUAL_TIMES, Patience
 from placet.engine.process import OpaProcess
 from placet.kernel import rule_ids
+from placet.kernel.limits import OPA_QUERY_BYTES_MAX
 from placet.kernel.model import Indeterminate, Verdict
 from tests.engine.lying_opa import LyingOpa, decisions, http
 
@@ -29,13 +30,13 @@ SLOW: Final = b'{"slow":"%b"}' % (b"x" * 100)
 QUICK: Final = b'{"quick":1}'
 
 
-def client_of(opa: LyingOpa, failures: list[str], patience: float = PATIENCE_SECONDS) -> OpaClient:
+def client_of(opa: LyingOpa, failures: list[str], patience: Patience | None = None) -> OpaClient:
     return OpaClient(
         Address.parse(opa.url),
         timeout_seconds=TIMEOUT_SECONDS,
         expected_revision="r1",
         on_failure=lambda rule_id, _cause: failures.append(rule_id),
-        patience=Patience(patience, TIMEOUT_SECONDS),
+        patience=patience or Patience(PATIENCE_SECONDS, TIMEOUT_SECONDS),
     )
 
 
@@ -137,6 +138,42 @@ def test_patience_grows_where_all_queries_are_slow() -> None:
     for _ in range(200):
         patience.learn(0.2)
     assert patience.seconds == 0.25, "never beyond the time limit"
+
+
+async def test_a_slow_input_is_found_also_where_all_queries_are_slow(lying_opa: LyingOpa) -> None:
+    answers_quick_ones(lying_opa)
+    patience = Patience.within(TIMEOUT_SECONDS)
+    for _ in range(200):
+        patience.learn(TIMEOUT_SECONDS)
+    failures: list[str] = []
+    client = client_of(lying_opa, failures, patience)
+    verdicts = await client.evaluate([QUICK, SLOW, QUICK])
+    client.close()
+    assert [type(verdict) for verdict in verdicts] == [Verdict, Indeterminate, Verdict]
+    assert not failures, "no deny results from it"
+
+
+@pytest.mark.parametrize("singly", [False, True])
+async def test_no_evaluation_takes_longer_than_the_longest(lying_opa: LyingOpa, *, singly: bool) -> None:
+    """Every portion fails, and then every input takes the whole time limit."""
+
+    async def script(body: bytes) -> bytes:
+        if len(orjson.loads(body)["input"]["batch"]) == 1:
+            await asyncio.Event().wait()
+        return http(b"{}")
+
+    lying_opa.script = script
+    timeout = 0.1
+    client = OpaClient(
+        Address.parse(lying_opa.url), timeout_seconds=timeout, expected_revision="r1", on_failure=lambda *_: None
+    )
+    inputs = [b'"%b"' % (b"x" * (OPA_QUERY_BYTES_MAX // 5))] * 24
+    began = time.monotonic()
+    verdicts = await (client.evaluate_singly if singly else client.evaluate)(inputs)
+    took = time.monotonic() - began
+    client.close()
+    assert [verdict.rule_id for verdict in verdicts] == [rule_ids.ENGINE_TIMEOUT] * len(inputs)
+    assert took < longest_evaluation_seconds(timeout)
 
 
 async def test_a_batch_without_a_slow_input_makes_the_next_one_wait_longer(lying_opa: LyingOpa) -> None:

@@ -29,9 +29,20 @@ if TYPE_CHECKING:
 QUERY: Final = "/v1/data/placet/main/decisions?provenance=true&strict-builtin-errors=true"
 SINGLES_BUDGET: Final = 4
 """Time limit of all single queries of one call, in multiples of the query time limit."""
+PORTIONS_BUDGET: Final = 4
+"""Time after which a call asks no further portion of its inputs, in multiples of the query time limit."""
 ISOLATION_QUERIES: Final = 4
 """Single queries in flight after a batch took too long. Slow inputs then block few of the others."""
 TOO_SLOW: Final = Indeterminate(rule_ids.ENGINE_TIMEOUT, "takes longer than a batch may wait", slow=True)
+
+
+def longest_evaluation_seconds(timeout_seconds: float) -> float:
+    """Return how long one call of `evaluate` or `evaluate_singly` may take, with this time limit of a query.
+
+    The longest is a call of `evaluate` whose last portion begins at the end of its budget, fails late, and is then
+    asked one by one.
+    """
+    return (PORTIONS_BUDGET + 1 + SINGLES_BUDGET) * timeout_seconds
 
 
 class OpaClient:
@@ -51,7 +62,7 @@ class OpaClient:
 
         `expected_revision` is the only revision that is accepted; "" accepts any. `on_failure(rule_id, cause)` receives
         each failed query. `places` maps the rules to file and line, for the details of errors. `patience` limits the
-        time of a query of `evaluate`; without it, only `timeout_seconds` does.
+        time of a query of `evaluate`; without it, only `timeout_seconds` does, and no slow input is looked for.
         """
         self.address = address
         self._timeout = timeout_seconds
@@ -65,11 +76,14 @@ class OpaClient:
         """Return one verdict for each input, in order; Indeterminate for an input that OPA failed to answer.
 
         One query holds at most OPA_QUERY_BYTES_MAX of inputs, or a single larger input. An input that takes longer than
-        the client's patience is Indeterminate.slow: `evaluate_singly` gives it the whole time limit.
+        the client's patience is Indeterminate.slow: `evaluate_singly` gives it the whole time limit. So are inputs
+        whose turn does not come within PORTIONS_BUDGET times the time limit.
         """
+        loop = asyncio.get_running_loop()
+        ends = loop.time() + PORTIONS_BUDGET * self._timeout
         verdicts: list[Verdict | Indeterminate] = []
         for portion in portions(inputs, len, count_max=len(inputs), bytes_max=OPA_QUERY_BYTES_MAX):
-            verdicts += await self._query_batch(portion)
+            verdicts += await self._query_batch(portion) if loop.time() < ends else [TOO_SLOW] * len(portion)
         return verdicts
 
     async def evaluate_singly(self, inputs: Sequence[bytes]) -> Sequence[Verdict | Indeterminate]:

@@ -6,6 +6,9 @@ from typing import Final
 
 PATIENCE_SHARE: Final = 0.2
 """Share of the query time limit. At 250 ms that is 50 ms, and a batch of the shipped policies takes up to 20 ms."""
+PATIENCE_SHARE_MAX: Final = 0.5
+"""Largest share of the query time limit. The rest is left to learn whether OPA is stuck; without it, a query that takes
+too long would deny all its inputs, where only one of them may be slow."""
 USUAL_TIMES: Final = 8
 """Patience in multiples of the usual time of a query: on a busy machine all queries are slow, and asking them again
 would make it busier."""
@@ -14,7 +17,10 @@ _WEIGHT: Final = 1 / 16
 
 
 class Patience:
-    """The time limit of a query of several inputs: `least_seconds`, or more where queries usually take long."""
+    """The time limit of a query of several inputs: `least_seconds`, or more where queries usually take long.
+
+    It is at most `most_seconds`. Inputs are asked alone after it only where it is less than the time limit of a query.
+    """
 
     def __init__(self, least_seconds: float, most_seconds: float) -> None:
         self._least = least_seconds
@@ -24,7 +30,7 @@ class Patience:
     @classmethod
     def within(cls, timeout_seconds: float) -> Patience:
         """Return the patience of decisions whose queries have the time limit `timeout_seconds`."""
-        return cls(PATIENCE_SHARE * timeout_seconds, timeout_seconds)
+        return cls(PATIENCE_SHARE * timeout_seconds, PATIENCE_SHARE_MAX * timeout_seconds)
 
     @property
     def seconds(self) -> float:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
+from placet.engine.client import longest_evaluation_seconds
 from placet.engine.managed import ManagedPolicies
 from placet.engine.shared import SharedRevision
 from placet.workers.messages import FollowPolicy, Prepare, Retire, Serve
@@ -28,7 +29,7 @@ PREPARE_SECONDS_MAX: Final = 60.0
 SERVE_SECONDS_MAX: Final = 2.0
 """Time limit from the first worker that decides by a new revision to the last one."""
 RETIRE_EXTRA_SECONDS: Final = 1.0
-"""Time beyond the limit of one query to OPA for the last queries to a replaced revision."""
+"""Time beyond the longest evaluation for the last queries to a replaced revision. A worker that takes longer hangs."""
 
 
 class PolicyRelay:
@@ -37,7 +38,7 @@ class PolicyRelay:
     def __init__(self, observer: ServerObserver, opa_timeout_seconds: float) -> None:
         """Call `follow` with the policy source before the first worker joins."""
         self._observer = observer
-        self._retire_seconds_max = opa_timeout_seconds + RETIRE_EXTRA_SECONDS
+        self._retire_seconds_max = longest_evaluation_seconds(opa_timeout_seconds) + RETIRE_EXTRA_SECONDS
         self._policies: ManagedPolicies | None = None
         self._workers: list[WorkerProcess] = []
         self._shared: SharedRevision | None = None  # the revision that workers serve
