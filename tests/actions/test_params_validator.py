@@ -129,6 +129,18 @@ def test_a_schema_that_cannot_be_compiled_is_refused_with_the_place(schema: Any,
     assert refused.value.what
 
 
+@pytest.mark.parametrize(
+    "pattern", ["(?i)usd", r"\Ausd\z", "[[:alpha:]]", r"\pL", "(?P<n>a)", "(?=a)", r"(a)\1", "(a{1,1000}){1,1000}"]
+)
+def test_the_error_of_a_pattern_says_what_to_write(pattern: str) -> None:
+    schemas: list[Any] = [{"properties": {"a": {"pattern": pattern}}}, {"patternProperties": {pattern: {}}}]
+    for schema in schemas:
+        with pytest.raises(SchemaError) as refused:
+            require_usable(exact_json(schema))
+        assert refused.value.what.startswith("is not a regular expression of ECMA-262 that runs in linear time")
+        assert "[Uu][Ss][Dd] for (?i)usd, ^ and $ for \\A and \\z" in refused.value.remedy
+
+
 def test_no_pattern_backtracks() -> None:
     began = time.perf_counter()
     assert not matches({"pattern": "^(a|aa|a*)+$"}, "a" * 100_000 + "b")

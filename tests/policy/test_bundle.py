@@ -261,7 +261,7 @@ def test_the_version_of_opa_counts(rego_dir: Path, monkeypatch: pytest.MonkeyPat
         (
             "config/acme.yaml",
             'agent_policy: {write_tools: [a], tools: {a: {params_schema: {properties: {b: {pattern: "(?=x)"}}}}}}',
-            "acme.yaml:1: agent_policy.tools.a.params_schema.properties.b.pattern: the value is not a",
+            "acme.yaml:1: agent_policy.tools.a.params_schema.properties.b.pattern: is not a regular",
         ),
     ],
 )

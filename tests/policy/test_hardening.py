@@ -279,3 +279,25 @@ def test_the_function_that_makes_findings_must_be_the_shipped_one(
     what = "finding differs from the one that ships with Placet, so findings could vanish or change"
     remedy = "copy placet/lib/lib.rego from the policy that ships with Placet"
     assert problems(rego_dir, opa) == [f"placet/lib/lib.rego:{line}: {what} ({remedy})"]
+
+
+@pytest.mark.parametrize(
+    "line", ["custom: {rule_id: extra.one, reviewed: 2024-02-30}", 'custom: {rule_id: extra.one, n: !!int ""}']
+)
+def test_a_call_below_metadata_that_cannot_be_read_stays(line: str) -> None:
+    source = pack("{}").replace("# custom:\n#   rule_id: extra.one", f"# {line}")
+    assert line in source
+    assert "finding(rego.metadata.rule(), {})" in harden(source)
+    assert "finding(rego.metadata.rule(), {})" not in harden(pack("{}"))
+
+
+def test_a_date_that_does_not_exist_in_metadata_is_served(rego_dir: Path, opa: Path, tmp_path: Path) -> None:
+    text = pack("{}", body="true").replace("rule_id: extra.one", "rule_id: extra.one\n#   reviewed: 2024-02-30")
+    write(rego_dir, text)
+    assert problems(rego_dir, opa) == []
+    assert found(rego_dir, opa, {}, tmp_path) == [{}]
+
+
+def test_a_lone_surrogate_in_metadata_is_refused_with_its_line(rego_dir: Path, opa: Path) -> None:
+    write(rego_dir, pack("{}").replace("title: Why", 'title: "Why \\ud800"'))
+    assert any(problem.startswith("policy/extra/extra.rego:") for problem in problems(rego_dir, opa))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from placet.actions.params_schema import FORMATS, KEYWORDS, schema_diagnostics
-from placet.actions.params_validator import params_violations
+from placet.actions.params_validator import SchemaError, params_violations, require_usable
 from placet.kernel.exact_json import exact_json
 from placet.policy.toolchain.process import run
 
@@ -136,6 +136,39 @@ def test_annotations_and_booleans_are_taken() -> None:
 )
 def test_what_opa_would_ignore_or_not_take_is_refused(schema: Any, place: str, what: str, remedy: str) -> None:
     assert faults(schema) == [(place, what, remedy)]
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        *("properties.a", "patternProperties.a", "not", "if", "then", "else", "items", "contains", "propertyNames"),
+        *("additionalProperties", "allOf[0]", "anyOf[0]", "oneOf[0]", "not.not"),
+    ],
+)
+@pytest.mark.parametrize("draft", ["http://json-schema.org/draft-04/schema#", "http://json-schema.org/draft-07/schema"])
+def test_the_dialect_is_named_only_at_the_outermost_level(place: str, draft: str) -> None:
+    schema: Any = {"$schema": draft, "exclusiveMaximum": 100}
+    for name in reversed(place.split(".")):
+        schema = {name.removesuffix("[0]"): [schema] if name.endswith("[0]") else schema}
+    remedy = "write $schema only at the outermost level"
+    assert faults(schema) == [(f's.{place}["$schema"]', "$schema is not taken here", remedy)]
+    with pytest.raises(SchemaError, match="is not taken here"):
+        require_usable(exact_json(schema))
+
+
+def test_a_param_may_have_the_name_of_a_keyword() -> None:
+    name = {"$schema": {"enum": [{"$schema": "x"}], "default": {"$schema": "x"}, "examples": [{"$schema": "x"}]}}
+    schema = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "properties": {**name, "const": {"const": {"$schema": "x"}}},
+        "patternProperties": name,
+        "dependentRequired": {"$schema": ["a"]},
+        "dependentSchemas": name,
+    }
+    assert faults(schema) == []
+    require_usable(exact_json(schema))
+    with pytest.raises(SchemaError, match="is not taken here"):
+        require_usable(exact_json({"properties": {"const": {"$schema": "http://json-schema.org/draft-04/schema#"}}}))
 
 
 def test_nesting_is_bounded() -> None:

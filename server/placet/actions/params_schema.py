@@ -126,6 +126,13 @@ def _text(value: object, path: Place, _depth: Depth) -> Iterator[DocumentDiagnos
         yield DocumentDiagnostic(path, "must be text")
 
 
+def _dialect(value: object, path: Place, depth: Depth) -> Iterator[DocumentDiagnostic]:
+    if depth.levels > 1:  # a validator would read this part in that draft, and ignore the keywords of others
+        yield DocumentDiagnostic(path, "$schema is not taken here", "write $schema only at the outermost level")
+    else:
+        yield from _text(value, path, depth)
+
+
 def _names(value: object, path: Place, _depth: Depth) -> Iterator[DocumentDiagnostic]:
     if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
         yield DocumentDiagnostic(path, "must be a list of names")
@@ -161,8 +168,9 @@ _CHECKS: Final[Mapping[str, Check]] = {
     **dict.fromkeys(("patternProperties", "properties"), _schema_map),
     **dict.fromkeys(("exclusiveMaximum", "exclusiveMinimum", "maximum", "minimum"), _number),
     **dict.fromkeys(("maxItems", "maxLength", "maxProperties", "minItems", "minLength", "minProperties"), _count),
-    **dict.fromkeys(("$comment", "$schema", "description", "pattern", "title"), _text),
+    **dict.fromkeys(("$comment", "description", "pattern", "title"), _text),
     **dict.fromkeys(("const", "default", "examples"), _anything),
+    "$schema": _dialect,
     "additionalProperties": _schema_or_bool,
     "enum": _values,
     "format": _format,

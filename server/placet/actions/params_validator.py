@@ -28,17 +28,27 @@ PATTERN_BYTES_MAX: Final = 1 << 20
 DRAFT_2020_12: Final = re.compile(r"https?://json-schema\.org/draft/2020-12/schema#?")
 DRAFT_7: Final = re.compile(r"https?://json-schema\.org/draft-0[467]/schema#?")
 """Drafts 4 and 6 are read as draft 7: the keywords that a params_schema may use mean the same in it."""
+_DATA: Final = frozenset({"const", "default", "dependentRequired", "enum", "examples"})
+"""Keywords whose values hold no schemas."""
+_MAPS: Final = frozenset({"dependentSchemas", "patternProperties", "properties"})
+"""Keywords whose values are schemas by name."""
+_PATTERN: Final = "is not a regular expression of ECMA-262 that runs in linear time and compiles to at most 1 MiB"
+_PATTERN_REMEDY: Final = (
+    "write it without look-around and back-references, with [Uu][Ss][Dd] for (?i)usd, ^ and $ for \\A and \\z, "
+    "[A-Za-z] for [[:alpha:]], \\p{L} for \\pL, and (?<n>...) for (?P<n>...)"
+)
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _HIDDEN: Final = "the value"
 """In texts, in place of the caller's value, which may be personal."""
 
 
 class SchemaError(Exception):
-    """A schema cannot be used: `what` is wrong at the `place` in it."""
+    """A schema cannot be used: `what` is wrong at the `place` in it, and `remedy` is what to do."""
 
-    def __init__(self, what: str, place: Place = ()) -> None:
+    def __init__(self, what: str, place: Place = (), remedy: str = "write a JSON Schema of draft 7 or 2020-12") -> None:
         self.what = what
         self.place = place
+        self.remedy = remedy
         super().__init__(what)
 
 
@@ -68,6 +78,7 @@ def _validator(schema: bytes) -> jsonschema_rs.Draft7Validator | jsonschema_rs.D
     if uri is not None and not (is_draft_2020_12(uri) or DRAFT_7.fullmatch(uri)):
         what = f'"{uri}" is not a dialect that Placet checks'
         raise SchemaError(what, ("$schema",))
+    _refuse_nested_dialects(document, ())
     draft = jsonschema_rs.Draft202012Validator if is_draft_2020_12(uri) else jsonschema_rs.Draft7Validator
     try:
         return draft(
@@ -81,7 +92,22 @@ def _validator(schema: bytes) -> jsonschema_rs.Draft7Validator | jsonschema_rs.D
         )
     except (jsonschema_rs.ValidationError, ValueError) as error:
         place = tuple(getattr(error, "instance_path", ()))  # of the schema, which is the instance of its meta-schema
+        if getattr(getattr(error, "kind", None), "format", "") == "regex":
+            raise SchemaError(_PATTERN, place, _PATTERN_REMEDY) from error
         raise SchemaError(str(getattr(error, "message", error)).partition("\n")[0], place) from error
+
+
+def _refuse_nested_dialects(schema: object, place: Place) -> None:
+    """Raise SchemaError for a ``$schema`` in a schema: the library would read that part in the draft it names."""
+    if isinstance(schema, dict) and "$schema" in schema:
+        raise SchemaError("$schema is not taken here", (*place, "$schema"), "write $schema only at the outermost level")
+    members = schema.items() if isinstance(schema, dict) else enumerate(schema) if isinstance(schema, list) else ()
+    for key, member in members:
+        if key in _MAPS and isinstance(member, dict):
+            for name, subschema in member.items():
+                _refuse_nested_dialects(subschema, (*place, key, name))
+        elif key not in _DATA:
+            _refuse_nested_dialects(member, (*place, key))
 
 
 def _path(error: Any) -> str:  # noqa: ANN401 - the library's type of errors has no static attributes

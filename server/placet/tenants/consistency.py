@@ -44,7 +44,7 @@ def _schema_diagnostics(schema: object, path: Place) -> Iterator[DocumentDiagnos
         try:
             require_usable(exact_json(schema))
         except SchemaError as error:
-            yield DocumentDiagnostic((*path, *error.place), error.what, "write a JSON Schema of draft 7 or 2020-12")
+            yield DocumentDiagnostic((*path, *error.place), error.what, error.remedy)
 
 
 def _tool_diagnostics(policy: TenantDocument) -> Iterator[DocumentDiagnostic]:

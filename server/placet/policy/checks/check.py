@@ -6,7 +6,7 @@
 | tenants   | every agent_policy is valid and fits the packs that it configures         | yes            |
 | compile   | capabilities exclude what they must; ``opa check --strict --schema``      | yes            |
 | rules     | packages, METADATA, unique rule_ids, findings, obligations, pack settings | yes            |
-| values    | OPA can use every params_schema and destination pattern                   | yes            |
+| values    | the folder enforces every params_schema, globs are valid                  | yes            |
 | approvals | the people of each tenant can give the approvals that rules require       | yes            |
 | tests     | ``opa test``: all pass, none is skipped, every line is covered            | no             |
 | format    | ``opa fmt``                                                               | no             |

@@ -15,7 +15,7 @@ own reading of the module.
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeGuard
 
 import yaml
 
@@ -98,13 +98,18 @@ def _metadata_above(lines: Sequence[str], line: int) -> tuple[str, str] | None:
         return None
     try:
         metadata = yaml.safe_load("\n".join(block))
-    except yaml.YAMLError:
+    except Exception:  # noqa: BLE001 - a date like 2024-02-30 is a ValueError, `!!int ""` an IndexError, and so on
         return None
     if not isinstance(metadata, dict):
         return None
     custom = metadata.get("custom")
     rule_id, title = custom.get("rule_id") if isinstance(custom, dict) else None, metadata.get("title")
-    return (rule_id, title) if isinstance(rule_id, str) and isinstance(title, str) else None
+    return (rule_id, title) if _is_text(rule_id) and _is_text(title) else None
+
+
+def _is_text(value: object) -> TypeGuard[str]:
+    """Return whether a value is text that a module can hold, so without lone surrogates."""
+    return isinstance(value, str) and not any("\ud800" <= char <= "\udfff" for char in value)
 
 
 def _texts(source_tokens: Sequence[Token], start: int, count: int) -> list[str]:
