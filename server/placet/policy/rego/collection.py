@@ -43,30 +43,36 @@ def finding_sets(modules: Mapping[str, bytes]) -> dict[FindingSet, Tools]:
         package = PurePosixPath(name).parent.parts
         if not any(package[: len(root)] == root and len(package) == len(root) + 1 for root in PACK_ROOTS):
             continue
-        for effect, tools in _rules(tokens(modules[name].decode(errors="replace"))):
+        for effect, _, tools in _rules(modules[name]):
             before = found.get((package, effect), frozenset())
             found[package, effect] = None if tools is None or before is None else before | tools
     return found
+
+
+def rule_heads(module: bytes) -> list[tuple[int, str]]:
+    """Return line and effect of each rule that adds to a set of findings, in the order of the text."""
+    return [(line, effect) for effect, line, _ in _rules(module)]
 
 
 def _order(name: str) -> tuple[bool, str]:
     return not name.startswith("/".join(PACK_ROOTS[0]) + "/"), name
 
 
-def _rules(source: Sequence[Token]) -> Iterator[tuple[str, Tools]]:
-    """Yield the effect and the tools of each rule that adds to a set of findings."""
+def _rules(module: bytes) -> Iterator[tuple[str, int, Tools]]:
+    """Yield the effect, the line and the tools of each rule that adds to a set of findings."""
+    source = tokens(module.decode(errors="replace"))
     depth = 0
     for index, token in enumerate(source):
         follows = source[index + 1].text if index + 1 < len(source) else ""
         if depth == 0 and token.text in _EFFECTS and follows == "contains":
-            yield token.text, _tools(_body(source, index))
+            yield token.text, token.line + 1, _tools(_body(source, index))
         depth += nesting(token)
 
 
 def _body(source: Sequence[Token], head: int) -> Sequence[Token]:
     """Return the tokens of the body of the rule whose head is at the index: those between the braces after ``if``.
 
-    The body of a rule without braces is the rest of the line.
+    The body of a rule without braces is the rest of the line. A rule whose head is not followed by ``if`` has none.
     """
     depth = 0
     for index in range(head, len(source) - 1):
@@ -74,6 +80,8 @@ def _body(source: Sequence[Token], head: int) -> Sequence[Token]:
         if depth == 0 and source[index].text == "if":
             rest = source[index + 1 :]
             return rest[1 : closing(rest, 0)] if rest[0].text == "{" else next(_lines(rest))
+        if depth == 0 and source[index + 1].text != "if" and _is_end(source[index], source[index + 1]):
+            return ()
     return ()
 
 
@@ -93,12 +101,14 @@ def _lines(body: Sequence[Token]) -> Iterator[Sequence[Token]]:
     for index, token in enumerate(body):
         depth += nesting(token)
         following = body[index + 1] if index + 1 < len(body) else None
-        ends = following is None or (
-            following.line > token.line and following.text not in _CONTINUING and token.text not in _CONTINUED
-        )
-        if depth == 0 and ends:
+        if depth == 0 and (following is None or _is_end(token, following)):
             yield body[begin : index + 1]
             begin = index + 1
+
+
+def _is_end(token: Token, following: Token) -> bool:
+    """Return whether an expression outside of all brackets ends with the token: the following one begins another."""
+    return following.line > token.line and following.text not in _CONTINUING and token.text not in _CONTINUED
 
 
 def _named(line: Sequence[Token]) -> Tools:

@@ -1,7 +1,8 @@
 """Read from a rule, without a request, which tools and tenants it applies to and what its terms depend on.
 
 The tools are the constants that the body compares ``input.action.tool`` with, by ``==`` or ``in``; the tenants those
-of ``input.identity.tenant``. The comparison may also be in a rule of the same package that the body names.
+of ``input.identity.tenant``. The comparison may also be in a rule of the same package that the body names. Whatever is
+not understood counts as unknown: a rule never applies to more than what is returned.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ _TOOL: Final = ("input", "action", "tool")
 _TENANT: Final = ("input", "identity", "tenant")
 _MEMBER: Final = ("internal", "member_2")
 _EQUAL: Final = frozenset({("equal",), ("eq",)})
+_OPERATORS: Final = frozenset({"equal", "eq", "internal"})
+"""First parts of the names of the operators. A package that defines one of them changes what the operator means."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +36,15 @@ class RuleScope:
 
     def tools(self, rule: Rule) -> frozenset[str] | None:
         """Return the tools that the rule applies to; None when they are unknown."""
-        return self._compared(rule, _TOOL, frozenset())
+        return self._compared(rule.syntax["body"], _TOOL, frozenset())
+
+    def named_tools(self, rule: Rule) -> frozenset[str] | None:
+        """Return the tools that the lines of the rule itself name; None when they are unknown."""
+        return self._compared(rule.syntax["body"], _TOOL, None)
 
     def tenants(self, rule: Rule) -> frozenset[str] | None:
         """Return the tenants that the rule applies to; None when they are unknown."""
-        return self._compared(rule, _TENANT, frozenset())
+        return self._compared(rule.syntax["body"], _TENANT, frozenset())
 
     def assigned(self, rule: Rule, variable: str) -> Node | None:
         """Return the term that the rule's body assigns to the variable by ``:=``; None without."""
@@ -52,18 +59,25 @@ class RuleScope:
         local = bound_variables(rule.syntax["body"], names_in(self.module, self.modules))
         return not variables(term) & local and self._is_known(term, self.module, set())
 
-    def _compared(self, rule: Rule, path: tuple[str, ...], visited: frozenset[str]) -> frozenset[str] | None:
+    def _compared(
+        self, body: Sequence[Node], path: tuple[str, ...], visited: frozenset[str] | None
+    ) -> frozenset[str] | None:
         """Return the constants that the body compares the value at `path` with; None when it does not.
 
-        Several comparisons must all hold, so their constants are intersected.
+        Several comparisons must all hold, so their constants are intersected. Without `visited`, the names of other
+        rules are not followed.
         """
         compared: frozenset[str] | None = None
-        for line in rule.syntax["body"]:
+        package = [module for module in self.modules if module.package == self.module.package]
+        if any(_OPERATORS & names_in(module, package) for module in package):
+            return None
+        for line in body:
             if line.get("negated") or line.get("with"):
                 continue
             constants = self._constants(line["terms"], path)
-            if constants is None:
-                constants = self._constants_of_helper(line["terms"], path, visited)
+            if constants is None and visited is not None:
+                others = [other["terms"] for other in body if other is not line]
+                constants = self._constants_of_helper(line["terms"], others, path, visited)
             if constants is not None:
                 compared = constants if compared is None else compared & constants
         return compared
@@ -83,19 +97,23 @@ class RuleScope:
         return frozenset(item["value"] for item in right["value"])
 
     def _constants_of_helper(
-        self, terms: Node, path: tuple[str, ...], visited: frozenset[str]
+        self, terms: Node, others: Sequence[Node], path: tuple[str, ...], visited: frozenset[str]
     ) -> frozenset[str] | None:
         """Return the constants of a line that is the name of another rule of the package.
 
-        Returns None unless every definition of that rule, except a default one, compares with constants.
+        Returns None unless every definition of that rule, and every ``else`` of it, compares with constants; a default
+        of false needs not. A name that `others`, the other lines, use may be a variable of theirs.
         """
         name = path_of(terms) if isinstance(terms, dict) and "type" in terms else ()
-        if len(name) != 1 or name[0] in visited:
+        if len(name) != 1 or name[0] in visited or name[0] in variables(others):
             return None
-        definitions = [rule for rule in self._rules_of(self.module.package) if rule.name == name[0]]
-        by_definition = [self._compared(rule, path, visited | {name[0]}) for rule in definitions if not rule.is_default]
-        known = [constants for constants in by_definition if constants is not None]
-        return frozenset[str]().union(*known) if known and len(known) == len(by_definition) else None
+        definitions = [rule for rule in self._rules_of(self.module.package) if rule.base == name[0]]
+        if not all(_is_plain(rule) for rule in definitions):
+            return None
+        bodies = [body for rule in definitions if not _is_false(rule) for body in _branches(rule.syntax)]
+        by_body = [self._compared(body, path, visited | {name[0]}) for body in bodies]
+        known = [constants for constants in by_body if constants is not None]
+        return frozenset[str]().union(*known) if known and len(known) == len(by_body) else None
 
     def _is_known(self, node: Node, module: Module, visited: set[tuple[str, ...]]) -> bool:
         """Return whether the node, and the rules and functions that it uses, read no input except the tenant."""
@@ -140,6 +158,25 @@ class RuleScope:
 
     def _rules_of(self, package: tuple[str, ...]) -> list[Rule]:
         return [rule for module in self.modules if module.package == package for rule in module.rules]
+
+
+def _is_plain(rule: Rule) -> bool:
+    """Return whether the rule has one value: it is no function, no set, and no part of an object."""
+    head = rule.syntax["head"]
+    return rule.name == rule.base and "args" not in head and "key" not in head
+
+
+def _is_false(rule: Rule) -> bool:
+    """Return whether the rule is ``default x := false``, which cannot make a line true that names it."""
+    value = rule.syntax["head"].get("value", {})
+    return rule.is_default and value.get("type") == "boolean" and value["value"] is False
+
+
+def _branches(syntax: Node) -> Iterator[Sequence[Node]]:
+    """Yield the body of a rule, and those of its ``else``."""
+    while syntax is not None:
+        yield syntax["body"]
+        syntax = syntax.get("else")
 
 
 def _constant_path(term: Node) -> tuple[str, ...]:

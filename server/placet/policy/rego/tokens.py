@@ -98,12 +98,15 @@ def _has_template(source: Sequence[Token]) -> bool:
 
 
 def _template_end(source: str, start: int) -> int:
-    """Return the offset after a template string: ``$"a {input.b["c"]}"`` holds expressions, which hold strings."""
+    r"""Return the offset after a template string: ``$"a {input.b["c"]}"`` holds expressions, which hold strings.
+
+    A backslash escapes any character; between backquotes only the brace of ``\{``.
+    """
     quote = source[start + 1]
     position = start + 2
     while position < len(source):
         char = source[position]
-        if char == "\\" and quote == '"':
+        if char == "\\" and (quote == '"' or source.startswith("{", position + 1)):
             position += 2
         elif char == quote:
             return position + 1
