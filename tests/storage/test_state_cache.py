@@ -6,6 +6,7 @@ import asyncio
 import sqlite3
 import subprocess
 import sys
+import threading
 from contextlib import closing
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from placet.signing.keys import SigningKey
+    from placet.storage.sql.reader import Reader
 
 SPEND = """
 import sqlite3, sys, time
@@ -74,7 +76,7 @@ async def test_what_was_read_is_not_read_again(ledger: SqliteLedger, reads: list
     assert len(reads) == 1
 
 
-async def test_only_what_is_not_known_is_read(ledger: SqliteLedger, reads: list[object]) -> None:
+async def test_what_is_partly_known_is_read_at_once(ledger: SqliteLedger, reads: list[object]) -> None:
     await ledger.commit([change(PutIfVersion(row()), reserve(3)), change(reserve(1, of=counter("user:u_2")))])
     ledger._cache._counters.remove(counter("user:u_2"))
     both = ReadSet(rows=[key(), key("other")], counters=[COUNTER, counter("user:u_2"), counter("user:u_3")])
@@ -194,6 +196,53 @@ async def test_reading_beside_commits_never_goes_back(ledger: SqliteLedger) -> N
         assert (await usage(ledger))[1] == number
     done = True
     assert all(looks > 0 for looks in await asyncio.gather(*looking))
+
+
+@pytest.mark.parametrize("is_published", [True, False])
+async def test_a_partly_known_state_is_of_one_moment(
+    ledger: SqliteLedger, monkeypatch: pytest.MonkeyPatch, *, is_published: bool
+) -> None:
+    """Another commit changes all of it while it is read: published in memory before the read ends, or after."""
+    other = counter("user:u_2")
+    reading, publish = ledger._read, ledger._cache.publish
+    may_read, may_publish = threading.Event(), threading.Event()
+
+    def read_late(work: object) -> object:
+        assert may_read.wait(20)
+        return reading(work)  # type: ignore[arg-type]  # handed on as it came
+
+    def publish_late() -> None:
+        may_read.set()
+        assert may_publish.wait(20)
+        publish()
+
+    await ledger.commit([change(reserve(1), reserve(1, of=other))])
+    ledger._cache._counters.remove(other)
+    monkeypatch.setattr(ledger, "_read", read_late)
+    if not is_published:
+        monkeypatch.setattr(ledger._cache, "publish", publish_late)
+    loading = asyncio.create_task(ledger.load(ReadSet(counters=[COUNTER, other])))
+    await asyncio.sleep(0)
+    committing = asyncio.create_task(ledger.commit([change(reserve(5), reserve(5, of=other))]))
+    if is_published:
+        await committing
+        may_read.set()
+    known = await loading
+    may_publish.set()
+    await committing
+    assert [known.usage(each).reserved for each in (COUNTER, other)] == [6, 6]
+
+
+async def test_rows_and_counters_are_of_one_moment(ledger: SqliteLedger, database: Path) -> None:
+    await ledger.commit([change(PutIfVersion(row()), reserve(1))])
+
+    def read(reader: Reader) -> tuple[Snapshot, Snapshot]:
+        rows = reader.state.read(ReadSet(rows=[key()]))
+        write_directly(database, "UPDATE counters SET reserved = 9")
+        return rows, reader.state.read(ReadSet(counters=[COUNTER]))
+
+    rows, counters = await ledger._query(read)
+    assert (list(rows.rows), counters.usage(COUNTER).reserved) == ([key()], 1)
 
 
 def published(cache: StateCache, rows: int = 0, counters: int = 0, *, body: bytes = b"{}") -> None:

@@ -58,9 +58,15 @@ class SqliteConnection(sqlite3.Connection):
         """Return the row or None that is found for each of the distinct keys, all of one moment."""
         if self.in_transaction or len(keys) <= BULK_ROWS_MAX:
             return self._looked_up(statement, keys)
+        with self.one_moment():
+            return self._looked_up(statement, keys)
+
+    @contextlib.contextmanager
+    def one_moment(self) -> Iterator[None]:
+        """Let everything that is read inside be of one moment. Not for use in a transaction."""
         self.execute("BEGIN")
         try:
-            return self._looked_up(statement, keys)
+            yield
         finally:
             self.execute("COMMIT")
 

@@ -7,7 +7,6 @@ import sqlite3
 from typing import TYPE_CHECKING, Final, Self, TypeVar
 
 from placet.kernel.errors import ConfigurationError, LedgerUnavailableError
-from placet.kernel.state import Snapshot
 from placet.signing.keys import PublicKeys
 from placet.storage.connections.engines import sqlite_url
 from placet.storage.connections.file_guard import FilesLostError
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
 
     from placet.audit.records import VerifyReport
     from placet.kernel.clock import Clock
-    from placet.kernel.state import ReadSet
+    from placet.kernel.state import ReadSet, Snapshot
     from placet.signing.keys import SigningKey
     from placet.storage.connections.sqlite import SqliteConnection
 
@@ -109,30 +108,32 @@ class SqliteLedger(ThreadedLedger):
         return self._lock.descriptors
 
     async def load(self, read_set: ReadSet) -> Snapshot:
-        """Return the requested state: from memory as far as this writer knows it, the rest from the database.
+        """Return the requested state as of one moment: from memory if this writer knows all of it.
 
-        When other processes write to the database, all of it is read there.
+        Otherwise all of it is read from the database, which may have later commits than memory. So it is when other
+        processes write to the database.
         """
         if self._files.shared or self._files.lost or self._closed:
             return await super().load(read_set)
         found = self._cache.find(read_set)
         if not found.missing.rows and not found.missing.counters:
             return found.snapshot
-        read = await super().load(found.missing)
+        read = await super().load(read_set)
         self._cache.remember(found, read)
-        known = found.snapshot
-        return Snapshot({**known.rows, **read.rows}, {**known.counters, **read.counters})
+        return read
 
     def _read(self, work: Callable[[Reader], Result]) -> Result:
-        """Run the work on an idle connection, if there is one. A connection that failed is not used again.
+        """Run the work on an idle connection, if there is one. All that it reads is of one moment.
 
-        After a file was lost nothing is read, because the path may name another database now.
+        A connection that failed is not used again. After a file was lost nothing is read, because the path may name
+        another database now.
         """
         if self._files.lost:
             raise FilesLostError(self._files.lost)
         connection = self._idle_reader() or self._new_reader(connect_reader)
         try:
-            result = work(Reader(connection, SQL))
+            with connection.one_moment():
+                result = work(Reader(connection, SQL))
         except sqlite3.Error:
             self._forget(connection)
             raise
