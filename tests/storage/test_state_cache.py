@@ -245,6 +245,15 @@ async def test_rows_and_counters_are_of_one_moment(ledger: SqliteLedger, databas
     assert (list(rows.rows), counters.usage(COUNTER).reserved) == ([key()], 1)
 
 
+async def test_an_error_that_ends_the_reading_is_the_one_that_is_raised(ledger: SqliteLedger) -> None:
+    def fail(reader: Reader) -> None:
+        reader.connection.execute("ROLLBACK", ())  # as SQLite does
+        raise sqlite3.OperationalError("disk I/O error")
+
+    with pytest.raises(sqlite3.OperationalError, match="disk I/O error"):
+        ledger._read(fail)
+
+
 def published(cache: StateCache, rows: int = 0, counters: int = 0, *, body: bytes = b"{}") -> None:
     cache.stage(
         {key(f"r{number}"): row(key=key(f"r{number}"), body=body) for number in range(rows)},

@@ -68,7 +68,8 @@ class SqliteConnection(sqlite3.Connection):
         try:
             yield
         finally:
-            self.execute("COMMIT")
+            if self.in_transaction:  # SQLite ends it after errors such as those of the disk
+                self.execute("COMMIT")
 
     def _looked_up(self, statement: Bulk, keys: Sequence[Sequence[Any]]) -> list[Any]:
         found: list[Any] = [None] * len(keys)
