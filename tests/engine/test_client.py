@@ -14,7 +14,7 @@ from placet.kernel.limits import OPA_ANSWER_BYTES_MAX, OPA_QUERY_BYTES_MAX
 from placet.kernel.model import Indeterminate, Verdict
 from tests.engine.lying_opa import LyingOpa, decisions, http
 
-TIMEOUT_SECONDS = 0.2
+TIMEOUT_SECONDS = 1.0
 
 
 def client_of(opa: LyingOpa, failures: list[str] | None = None) -> OpaClient:
