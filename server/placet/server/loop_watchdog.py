@@ -83,7 +83,8 @@ class LoopWatchdog:
                 continue
             frame = sys._current_frames().get(self._loop_thread)  # noqa: SLF001 - the only way to see another thread
             where = _functions(frame) if frame is not None else ""
-            self._seen = f"garbage collection, in {where}" if self._collecting else where
+            if not self._seen:  # later the loop may have gone on already
+                self._seen = f"garbage collection, in {where}" if self._collecting else where
 
     def _on_collection(self, phase: str, _info: object) -> None:
         if threading.get_ident() == self._loop_thread:
