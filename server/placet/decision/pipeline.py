@@ -112,7 +112,7 @@ class DecisionPoint:
                     unanswered = [context for context in piece if context.attempt.index not in answers]
                     evaluated = await self.evaluator.evaluate(unanswered, batch)  # 3, 4
                     if self._policy_replaced(batch):
-                        attempts = [attempt.reloaded() for attempt in attempts if attempt.index not in answers]
+                        attempts = _reloaded(attempts, answers)
                         break
                     if postpones:
                         answers |= dict.fromkeys(_slow_calls(evaluated, requests, answers), POSTPONED)
@@ -127,7 +127,7 @@ class DecisionPoint:
                             await turn.enter_async_context(self.committing)
                         in_turn = True
                         if self._policy_replaced(batch):  # while the last batch was committed
-                            attempts = [attempt.reloaded() for attempt in attempts if attempt.index not in answers]
+                            attempts = _reloaded(attempts, answers)
                             continue
                         on_evaluated()
                     attempts = await self._commit(to_commit, confirmed, answers)  # 5, 6
@@ -175,6 +175,11 @@ def decision_point(
 def slow_lane_point(point: DecisionPoint) -> DecisionPoint:
     """Return a DecisionPoint that gives each action the whole time limit of a query to the policy engine."""
     return replace(point, evaluator=replace(point.evaluator, singly=True))
+
+
+def _reloaded(attempts: Iterable[Attempt], answers: Mapping[int, Answer | Postponed]) -> list[Attempt]:
+    """Return the next attempts of requests without an answer, after the policy was replaced."""
+    return [attempt.reloaded() for attempt in attempts if attempt.index not in answers]
 
 
 def _slow_calls(

@@ -77,9 +77,7 @@ class ManagedPolicies:
         """Return what is served, and why a newer policy is not."""
         if self._served is None:
             return self._status
-        age = self._clock.monotonic() - self._served.confirmed_at
-        status = self._status.at_age(age, self._source.age_seconds_max, self._clock.wall_us())
-        return replace(status, slow_packs=self._served.slow_packs)
+        return self._served.status_now(self._status, self._clock, self._source.age_seconds_max)
 
     async def start(self) -> None:
         """Load or hold the first policy. Raises PolicyInvalidError or ConfigurationError when it cannot be served."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from placet.engine.canary import canary_error
@@ -21,9 +21,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from placet.engine.pinned_program import PinnedProgram
+    from placet.kernel.clock import Clock
     from placet.kernel.model import Indeterminate, Verdict
     from placet.policy.bundles.bundle import Bundle
-    from placet.revisions.status import SlowPack
+    from placet.revisions.status import PolicyStatus, SlowPack
     from placet.tenants.policy import TenantPolicy
 
 START_SECONDS_MAX = 10.0
@@ -68,6 +69,11 @@ class ServedRevision:
         self._client = self._new_client()
         packs = packs_of(bundle.tree.modules) if bundle.tree is not None else ()
         self._slow_packs = SlowPacks(packs, engine.timeout_seconds, engine.on_slow_pack)
+
+    def status_now(self, status: PolicyStatus, clock: Clock, age_seconds_max: float) -> PolicyStatus:
+        """Return the status with the age of this revision, and with the packs that were slow in this process."""
+        age = clock.monotonic() - self.confirmed_at
+        return replace(status.at_age(age, age_seconds_max, clock.wall_us()), slow_packs=self.slow_packs)
 
     @classmethod
     async def start(cls, bundle: Bundle, engine: Engine, confirmed_at: float) -> ServedRevision:

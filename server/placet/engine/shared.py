@@ -8,7 +8,7 @@ to the old one. Only when all workers have done a step does the next one begin, 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, cast
 
 from placet.engine.served_revision import Engine, ServedRevision
@@ -97,9 +97,7 @@ class SharedPolicies:
         """Return the supervisor's status, at its age now, with the packs that were slow in this process."""
         if self._served is None:
             return self._status
-        age = self._clock.monotonic() - self._served.confirmed_at
-        status = self._status.at_age(age, self._source.age_seconds_max, self._clock.wall_us())
-        return replace(status, slow_packs=self._served.slow_packs)
+        return self._served.status_now(self._status, self._clock, self._source.age_seconds_max)
 
     async def start(self) -> None:
         """Wait until the supervisor has named what is served."""
