@@ -22,6 +22,7 @@ from tests.storage.making import START_US, TickingClock
 from tests.storage.state_making import COUNTER, change, counter, key, reserve, row, stored_row, usage
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from placet.signing.keys import SigningKey
@@ -142,13 +143,14 @@ async def test_a_commit_sees_what_another_connection_wrote(ledger: SqliteLedger,
 
 
 async def test_two_processes_never_lose_what_the_other_spent(
-    ledger: SqliteLedger, database: Path, monkeypatch: pytest.MonkeyPatch
+    open_ledger: Callable[[], SqliteLedger], database: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each adds one 300 times to the same counter; the ledger commits beside the other process.
 
     The log is not moved, because a log that another process begins anew is taken for a lost one.
     """
-    monkeypatch.setattr(LogMover, "run", lambda _: None)
+    monkeypatch.setattr(LogMover, "run", lambda _: None)  # before a ledger opens: its first move would do
+    ledger = open_ledger()
     await ledger.commit([change(reserve(0, None))])
     spent = 0
     with subprocess.Popen([sys.executable, "-c", SPEND, database, "300"]) as other:  # noqa: ASYNC220 - does not block
