@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 from google.rpc import code_pb2, error_details_pb2
 
+from placet.authentication import authenticator
+from placet.identity import permissions
 from placet.kernel import limits
 from placet.kernel.errors import (
     FailedPreconditionError,
@@ -15,6 +17,7 @@ from placet.kernel.errors import (
     OverloadedError,
     PermissionDeniedError,
     PlacetError,
+    UnauthenticatedError,
 )
 from placet.kernel.reasons import REFUSALS
 from placet.revisions.status import PolicyEventKind
@@ -33,7 +36,7 @@ if TYPE_CHECKING:
 PAGE = DOCS / "reference/errors.md"
 LOGGED = re.compile(r"\blog\.(info|warning|error)(?:\(|, )\s*\"([^\"]+)\"")
 NOT_LIMITS = {"TYPE_CHECKING"}
-WITH_REASONS: set[type[PlacetError]] = {FailedPreconditionError, PermissionDeniedError}
+WITH_REASONS: set[type[PlacetError]] = {FailedPreconditionError, PermissionDeniedError, UnauthenticatedError}
 """Errors whose reason says more than their kind."""
 
 
@@ -72,6 +75,11 @@ def test_every_reason_has_its_row_and_no_other() -> None:
         if len(row) == 4  # the tables of what state refuses, and of statuses without an ErrorInfo, have less
     }
     assert documented == {(reason, code, frozenset(others)) for reason, code, others in statuses()}
+
+
+def test_every_reason_of_access_has_its_row_and_no_other() -> None:
+    reasons = {name for module in (permissions, authenticator) for name, value in vars(module).items() if name == value}
+    assert {reason for reason, *_ in rows(PAGE, "Authentication and access")} == reasons
 
 
 def test_every_refusal_has_its_row_and_no_other() -> None:

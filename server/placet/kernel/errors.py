@@ -5,7 +5,8 @@ PlacetError
 ├── IdempotencyConflictError     the idempotency key was used before with a different request
 ├── OutcomeConflictError         a different outcome is already recorded for the decision
 ├── NotFoundError                the resource does not exist, or belongs to another tenant or caller
-├── PermissionDeniedError        this person may not make this change
+├── UnauthenticatedError         the caller did not prove who it is
+├── PermissionDeniedError        this caller or person may not make this call or change
 ├── FailedPreconditionError      the current state does not allow the change
 ├── AbortedError                 concurrent changes made every attempt fail
 ├── WatcherTooSlowError          the reader of a stream fell too far behind
@@ -64,8 +65,23 @@ class NotFoundError(PlacetError):
     """The resource does not exist, or belongs to another tenant or caller. Callers cannot tell which."""
 
 
+class UnauthenticatedError(PlacetError):
+    """The caller did not prove who it is. `reason` is a stable id in capitals, e.g. ``CREDENTIAL_EXPIRED``.
+
+    `cause` is for the log alone: it may say more than a stranger should know.
+    """
+
+    def __init__(self, reason: str, text: str, cause: str = "") -> None:
+        self.reason = reason
+        self.cause = cause
+        super().__init__(text)
+
+
 class PermissionDeniedError(PlacetError):
-    """This person may not make this change. `reason` is a stable id in capitals, e.g. ``REQUESTER_MAY_NOT_APPROVE``."""
+    """This caller or person may not make this call or change.
+
+    `reason` is a stable id in capitals, e.g. ``REQUESTER_MAY_NOT_APPROVE``.
+    """
 
     def __init__(self, reason: str, text: str) -> None:
         self.reason = reason

@@ -122,8 +122,12 @@ class Caller(Struct, frozen=True, gc=False):
     """The program that sent a request, as far as it is known."""
 
     name: str = "unauthenticated"
-    """Scopes idempotency keys."""
+    """The same for each credential of one caller. Scopes idempotency keys."""
     peer: str = ""
+    method: str = ""
+    """How the caller proved who it is: ``jwt``, ``token`` or ``certificate``; empty without authentication."""
+    issuer: str = ""
+    """Who vouches for the caller: the issuer of a JWT, or the trust domain of a certificate; empty for a token."""
 
 
 UNAUTHENTICATED: Final = Caller()

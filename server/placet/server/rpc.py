@@ -8,6 +8,7 @@ from placet.approvals.page import ApprovalUrlTemplate
 from placet.kernel.limits import SHUTDOWN_SECONDS_MAX
 from placet.permits.claims import jwk_set
 from placet.permits.issuing import PermitIssuer
+from placet.server.authentication import build_authenticator
 from placet.server.controls import control_servicer
 from placet.server.decisions import build_decisions
 from placet.server.outcomes import build_outcomes
@@ -88,7 +89,7 @@ def _build_rpc(
     servicers = Servicers(authorization, approvals.servicer, AuditServicer(core.ledger), control, approvals.streams)
     recorder = InvalidRequestRecorder(decisions.invalid_requests, clock)
     intake = Intake(observer.shed)
-    interceptors = interceptor_chain(intake, recorder, observer.error)
+    interceptors = interceptor_chain(intake, recorder, observer.error, build_authenticator(core))
     return RpcServer(servicers, interceptors, intake, reflect=settings.reflection, share_port=share_port)
 
 

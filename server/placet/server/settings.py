@@ -71,10 +71,16 @@ class Settings(BaseSettings):
         "port can request decisions and read the audit trail.",
         examples=["true"],
     )
+    auth_file: str = Field(
+        default="",
+        description="File that says which credentials callers present, and what each caller may do. Empty: callers are "
+        "not authenticated, and listen must be a loopback address.",
+        examples=["/etc/placet/auth.toml"],
+    )
     listen: str = Field(
         default="127.0.0.1:7070",
         description="Address of the gRPC server, host:port. Port 0 picks a free port. An address beyond loopback needs"
-        " unsafe_no_auth.",
+        " auth_file or unsafe_no_auth.",
         examples=["127.0.0.1:7070"],
     )
     data_dir: Path = Field(
@@ -301,10 +307,11 @@ class Settings(BaseSettings):
         if value == info.data.get("listen") and not value.endswith(":0"):
             raise ValueError("is the address of the gRPC server (listen); choose another port")
         host = _host_of(value, cls.model_fields[str(info.field_name)].examples)
-        if not is_loopback(host) and not info.data.get("unsafe_no_auth", False):
+        authenticated = info.field_name == "listen" and bool(info.data.get("auth_file"))
+        if not is_loopback(host) and not authenticated and not info.data.get("unsafe_no_auth", False):
             raise ValueError(
-                "is reachable from other machines, and callers are not authenticated yet; use a loopback address, or "
-                "accept the risk with --unsafe-no-auth"
+                "is reachable from other machines, and callers are not authenticated; use a loopback address, "
+                "authenticate callers with --auth-file, or accept the risk with --unsafe-no-auth"
             )
         return value
 

@@ -40,18 +40,20 @@ class Money(_message.Message):
     def __init__(self, currency_code: _Optional[str] = ..., minor_units: _Optional[int] = ..., exponent: _Optional[int] = ...) -> None: ...
 
 class Identity(_message.Message):
-    __slots__ = ("agent", "user", "roles", "tenant", "delegation")
+    __slots__ = ("agent", "user", "roles", "tenant", "delegation", "user_token")
     AGENT_FIELD_NUMBER: _ClassVar[int]
     USER_FIELD_NUMBER: _ClassVar[int]
     ROLES_FIELD_NUMBER: _ClassVar[int]
     TENANT_FIELD_NUMBER: _ClassVar[int]
     DELEGATION_FIELD_NUMBER: _ClassVar[int]
+    USER_TOKEN_FIELD_NUMBER: _ClassVar[int]
     agent: str
     user: str
     roles: _containers.RepeatedScalarFieldContainer[str]
     tenant: str
     delegation: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, agent: _Optional[str] = ..., user: _Optional[str] = ..., roles: _Optional[_Iterable[str]] = ..., tenant: _Optional[str] = ..., delegation: _Optional[_Iterable[str]] = ...) -> None: ...
+    user_token: str
+    def __init__(self, agent: _Optional[str] = ..., user: _Optional[str] = ..., roles: _Optional[_Iterable[str]] = ..., tenant: _Optional[str] = ..., delegation: _Optional[_Iterable[str]] = ..., user_token: _Optional[str] = ...) -> None: ...
 
 class Run(_message.Message):
     __slots__ = ("run_id", "trace_id", "step", "workflow", "planner")

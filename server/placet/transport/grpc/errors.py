@@ -21,6 +21,7 @@ from placet.kernel.errors import (
     OverloadedError,
     PermissionDeniedError,
     PlacetError,
+    UnauthenticatedError,
     UnavailableError,
     WatcherTooSlowError,
 )
@@ -51,6 +52,7 @@ _STATUS: Final[dict[type[PlacetError], tuple[int, str, str]]] = {
     IdempotencyConflictError: (code_pb2.ALREADY_EXISTS, "IDEMPOTENCY_KEY_REUSED", ""),
     OutcomeConflictError: (code_pb2.ALREADY_EXISTS, "OUTCOME_DIFFERS", ""),
     NotFoundError: (code_pb2.NOT_FOUND, "NOT_FOUND", ""),
+    UnauthenticatedError: (code_pb2.UNAUTHENTICATED, "", ""),
     PermissionDeniedError: (code_pb2.PERMISSION_DENIED, "", ""),
     FailedPreconditionError: (code_pb2.FAILED_PRECONDITION, "", ""),
     AbortedError: (code_pb2.ABORTED, "CONTENTION", ""),
@@ -79,7 +81,7 @@ def status_of(error: PlacetError, method: str = _DECIDING) -> status_pb2.Status:
     code, reason, text = _STATUS[type(error)]
     if isinstance(error, LedgerUnavailableError):
         text = _unavailable_text(error, method)
-    if isinstance(error, PermissionDeniedError | FailedPreconditionError):
+    if isinstance(error, UnauthenticatedError | PermissionDeniedError | FailedPreconditionError):
         reason = error.reason
     details: list[Message] = [_info(reason)]
     if isinstance(error, InvalidRequestError):

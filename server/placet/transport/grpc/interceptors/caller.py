@@ -1,4 +1,4 @@
-"""Sets the caller of each call."""
+"""The caller of each call, and the interceptor that sets it where callers are not authenticated."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ from placet.transport.grpc.interceptors.base import CallInterceptor
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
+    from placet.identity.model import Principal
     from placet.transport.grpc.context import Context
     from placet.transport.grpc.interceptors.base import Behavior, Method
 
 _CALLER: Final[ContextVar[Caller]] = ContextVar("placet_caller")
+_PRINCIPAL: Final[ContextVar[Principal | None]] = ContextVar("placet_principal", default=None)
 
 
 def current_caller() -> Caller:
@@ -22,14 +24,25 @@ def current_caller() -> Caller:
     return _CALLER.get()
 
 
+def current_principal() -> Principal | None:
+    """Return the authenticated caller of the current call; None if the server does not authenticate its callers."""
+    return _PRINCIPAL.get()
+
+
+def set_caller(caller: Caller, principal: Principal | None = None) -> None:
+    """Set the caller of the current call. Each call, and each request of a stream, has a task to itself."""
+    _CALLER.set(caller)
+    _PRINCIPAL.set(principal)
+
+
 class CallerInterceptor(CallInterceptor):
-    """Sets the caller to the address of the connection. There is no authentication yet."""
+    """Sets the caller to the address of the connection, where callers are not authenticated."""
 
     def intercept(self, behavior: Behavior, method: Method) -> Behavior:  # noqa: ARG002 - the same for every method
-        """Return the behavior, run with a caller. Each call has a task, and so a context, to itself."""
+        """Return the behavior, run with a caller."""
 
         def call(request: Any, context: Context) -> Awaitable[Any]:  # noqa: ANN401 - a request of any method
-            _CALLER.set(Caller(peer=context.peer()))
+            set_caller(Caller(peer=context.peer()))
             return behavior(request, context)
 
         return call

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from placet.transport.grpc.interceptors.access import AccessInterceptor
+from placet.transport.grpc.interceptors.authentication import AuthenticationInterceptor
 from placet.transport.grpc.interceptors.caller import CallerInterceptor
 from placet.transport.grpc.interceptors.deserialization import DeserializationInterceptor
 from placet.transport.grpc.interceptors.errors import ErrorInterceptor
@@ -15,14 +17,20 @@ if TYPE_CHECKING:
 
     import grpc
 
+    from placet.identity.ports import Authenticator
     from placet.transport.grpc.intake import Intake
     from placet.transport.grpc.interceptors.invalid_requests import InvalidRequestRecorder
 
 
 def interceptor_chain(
-    intake: Intake, recorder: InvalidRequestRecorder, on_error: Callable[[BaseException], None]
+    intake: Intake,
+    recorder: InvalidRequestRecorder,
+    on_error: Callable[[BaseException], None],
+    authenticator: Authenticator | None = None,
 ) -> list[grpc.aio.ServerInterceptor]:  # type: ignore[type-arg] # no generic when it runs
     """Return the interceptors, outermost first. `on_error` receives unexpected exceptions.
+
+    Without an `authenticator` callers are not authenticated, and may make every call.
 
     A request passes them from top to bottom, its response or error from bottom to top.
     """
@@ -33,11 +41,12 @@ def interceptor_chain(
         # Tracing goes here: a span around everything that the call does, with the status that the caller receives.
         # Turns exceptions into statuses with google.rpc error details.
         ErrorInterceptor(on_error),
-        # Sets the caller, for `current_caller()`.
-        CallerInterceptor(),
-        # Authentication goes here: it replaces the caller by an authenticated one, or raises an error.
+        # Sets the caller, for `current_caller()` and `current_principal()`.
+        CallerInterceptor() if authenticator is None else AuthenticationInterceptor(authenticator),
         # Records a request that breaks the contract, whether its bytes or its fields are wrong.
         InvalidRequestInterceptor(recorder),
         # Turns the bytes into the request message. Writes the responses of a stream.
         DeserializationInterceptor(),
+        # Refuses what the caller may not call, and sets the person and the user that the caller may name.
+        *([] if authenticator is None else [AccessInterceptor(authenticator)]),
     ]

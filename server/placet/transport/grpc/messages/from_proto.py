@@ -163,6 +163,10 @@ def _amount(validator: RequestValidator, message: action_pb2.Money) -> Amount:
 
 def _identity(validator: RequestValidator, message: action_pb2.Identity) -> Identity:
     roles = validator.identifiers("identity.roles", message.roles, ROLES_MAX, LABEL_BYTES_MAX)
+    if message.user_token:  # authentication verifies and removes it
+        validator.violation(
+            "identity.user_token", "cannot be verified: the server authenticates no callers; leave it out"
+        )
     return Identity(
         agent=validator.name("identity.agent", message.agent, PRINCIPAL_BYTES_MAX, required=True),
         tenant=validator.tenant("identity.tenant", message.tenant),

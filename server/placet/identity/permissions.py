@@ -1,0 +1,120 @@
+"""Decides what an authenticated caller may call, and whom it may name. Each refusal is a PermissionDeniedError."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from placet.identity.access import TenantUse
+from placet.identity.model import EVERY_TENANT, Role, UserAssertion
+from placet.kernel.errors import PermissionDeniedError
+from placet.matching.person import Person, same_person
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from placet.identity.access import Access
+    from placet.identity.model import Grant, Principal
+    from placet.identity.ports import User
+
+ROLE_NOT_GRANTED: Final = "ROLE_NOT_GRANTED"
+TENANT_NOT_GRANTED: Final = "TENANT_NOT_GRANTED"
+AGENT_NOT_GRANTED: Final = "AGENT_NOT_GRANTED"
+USER_NOT_GRANTED: Final = "USER_NOT_GRANTED"
+USER_TOKEN_REQUIRED: Final = "USER_TOKEN_REQUIRED"  # noqa: S105 - a reason
+USER_MISMATCH: Final = "USER_MISMATCH"
+USER_OF_ANOTHER_TENANT: Final = "USER_OF_ANOTHER_TENANT"
+PERSON_MISMATCH: Final = "PERSON_MISMATCH"
+PERSON_REQUIRED: Final = "PERSON_REQUIRED"
+_RUNTIME: Final = frozenset({Role.AGENT_RUNTIME})
+_VOTERS: Final = frozenset({Role.APPROVER})
+
+
+def require_access(principal: Principal, access: Access, tenants: Iterable[str]) -> None:
+    """Raise unless the caller may call the method for each tenant that the request names; "" where it names none."""
+    grants = principal.grants_of(access.roles)
+    if not grants:
+        roles = ", ".join(sorted(access.roles))
+        raise PermissionDeniedError(ROLE_NOT_GRANTED, f"the caller has none of the roles that may call this: {roles}")
+    match access.tenant:
+        case TenantUse.NONE:
+            return
+        case TenantUse.EVERY:
+            tenants = (EVERY_TENANT,)
+        case TenantUse.REQUIRED:
+            tenants = (tenant for tenant in tenants if tenant)  # a request without its tenant is refused as invalid
+        case TenantUse.OPTIONAL:
+            tenants = (tenant or EVERY_TENANT for tenant in tenants)
+    for tenant in tenants:
+        if not any(grant.covers(tenant) for grant in grants):
+            raise PermissionDeniedError(TENANT_NOT_GRANTED, _no_tenant(tenant))
+
+
+def resolved_user(
+    principal: Principal, tenant: str, agent: str, user: str, roles: Sequence[str], proven: User | None
+) -> tuple[str, Sequence[str]]:
+    """Return the user and roles on whose behalf the agent acts. Raises unless the caller may name agent and user.
+
+    `user` and `roles` are as the request names them; `proven` is the user of its user token, None for no token.
+    """
+    if not (tenant and agent):
+        return user, roles  # the request is refused as invalid
+    grants = [grant for grant in principal.grants_of(_RUNTIME) if grant.covers(tenant)]
+    grants = [grant for grant in grants if grant.names_agent(agent)]
+    if not grants:
+        raise PermissionDeniedError(
+            AGENT_NOT_GRANTED, "identity.agent: the caller may not name this agent; add it to the agents of its grant"
+        )
+    if proven is not None:
+        return _proven_user(proven, tenant, user, roles)
+    if (user or roles) and not _trusted(grants):
+        _refuse_user(grants)
+    return user, roles
+
+
+def person_of(principal: Principal, access: Access, named: str) -> Person:
+    """Return the person who calls. Raises if the request names another one, or if a program calls to vote.
+
+    `named` is the id of the person in the request; empty when it names none.
+    """
+    if not principal.person and access.roles == _VOTERS:
+        raise PermissionDeniedError(
+            PERSON_REQUIRED, "only a person may vote, and the credential is a program's; use the person's credential"
+        )
+    person = principal.person or principal.caller.name
+    if named and not same_person(named, person):
+        raise PermissionDeniedError(
+            PERSON_MISMATCH, f"{access.person}.id: is not the person who calls; leave it out, or name yourself"
+        )
+    return Person(person, tuple(sorted(principal.roles)))
+
+
+def _proven_user(proven: User, tenant: str, user: str, roles: Sequence[str]) -> tuple[str, Sequence[str]]:
+    if EVERY_TENANT not in proven.tenants and tenant not in proven.tenants:
+        raise PermissionDeniedError(
+            USER_OF_ANOTHER_TENANT, "identity.user_token: the user does not belong to this tenant"
+        )
+    if user and not same_person(user, proven.person):
+        raise PermissionDeniedError(USER_MISMATCH, "identity.user: is not the user of user_token; leave it out")
+    if set(roles) - set(proven.roles):
+        raise PermissionDeniedError(USER_MISMATCH, "identity.roles: the user of user_token lacks some; leave them out")
+    return proven.person, proven.roles
+
+
+def _trusted(grants: Sequence[Grant]) -> bool:
+    return any(grant.user is UserAssertion.TRUSTED for grant in grants)
+
+
+def _refuse_user(grants: Sequence[Grant]) -> None:
+    if any(grant.user is UserAssertion.TOKEN for grant in grants):
+        raise PermissionDeniedError(
+            USER_TOKEN_REQUIRED, "identity.user: the caller must prove the user; send the user's token in user_token"
+        )
+    raise PermissionDeniedError(
+        USER_NOT_GRANTED, "identity.user: the caller's agents may act for no user; leave out user and roles"
+    )
+
+
+def _no_tenant(tenant: str) -> str:
+    if tenant == EVERY_TENANT:
+        return 'the request concerns every tenant, and the caller has no grant for "*"; name a tenant'
+    return f"the caller has no grant for the tenant {tenant}"
