@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from placet.privacy import id_secrets
 from placet.privacy.cards import is_card
 from placet.privacy.id_secrets import secret_in_id
 
@@ -106,6 +108,14 @@ def test_no_number_is_a_secret(number: int) -> None:
 @given(st.text("0123456789abcdef", min_size=8, max_size=64))
 def test_no_hex_is_a_secret(value: str) -> None:
     assert secret_in_id(value) == ""
+
+
+@given(st.uuids(), st.text("0123456789abcdef", min_size=8, max_size=64))
+def test_hex_needs_no_closer_examination(value: uuid.UUID, digits: str) -> None:
+    """The detectors find nothing in what `secret_in_id` returns at once."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(id_secrets, "_HEX_ID", re.compile(r"(?!)"))
+        assert [secret_in_id(each) for each in (str(value), value.hex, digits)] == [""] * 3
 
 
 def test_the_numbers_that_pass_are_cards_by_luhn() -> None:

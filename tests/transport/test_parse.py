@@ -209,6 +209,28 @@ def test_no_digest_covers_the_idempotency_key() -> None:
     assert parse_request(message({"idempotency_key": "k2"})).request_digest == parse_request(message()).request_digest
 
 
+def test_an_identity_is_parsed_once() -> None:
+    first, second = (parse_request(message({"identity.user": "u_77"})) for _ in range(2))
+    assert first.identity is second.identity
+    assert first.document == second.document
+
+
+def test_an_invalid_identity_is_named_each_time() -> None:
+    wrong = message({"idempotency_key": "k2", "identity.agent": ""})
+    for index, batch in enumerate(([wrong, message()], [message(), wrong])):
+        with pytest.raises(InvalidRequestError) as error:
+            parse_batch(AuthorizeBatchRequest(requests=batch))
+        assert [violation.field for violation in error.value.violations] == [f"requests[{index}].identity.agent"]
+
+
+def test_a_large_identity_is_parsed_each_time() -> None:
+    delegation = [f"agent-{number:03}-{'x' * 100}" for number in range(12)]
+    first, second = (parse_request(message({"identity.delegation": delegation})) for _ in range(2))
+    assert first.identity is not second.identity
+    assert first.identity == second.identity
+    assert first.document == second.document
+
+
 def test_a_batch_names_the_index() -> None:
     batch = AuthorizeBatchRequest(requests=[message(), message({"idempotency_key": "k2", "action.tool": ""})])
     with pytest.raises(InvalidRequestError) as error:

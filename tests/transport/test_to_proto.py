@@ -13,7 +13,7 @@ from placet.sdk._wire.decode import decode_authorize
 from placet.transport.grpc.messages.to_proto import (
     DETAILS_DEPTH_MAX,
     TOO_DEEP,
-    decision_to_proto,
+    decision_fields,
     recorded_decision_to_proto,
 )
 from placet.v1 import audit_pb2, authorization_pb2
@@ -37,7 +37,7 @@ def decision(details: dict[str, Any]) -> Decision:
 def test_details_of_any_depth(levels: int, arrays: bool) -> None:  # noqa: FBT001 - a table's column
     details = nested(levels, arrays=arrays)
     expected = details if levels <= DETAILS_DEPTH_MAX else TOO_DEEP
-    answer = authorization_pb2.AuthorizeResponse(decision=decision_to_proto(decision(details)))
+    answer = authorization_pb2.AuthorizeResponse(decision=decision_fields(decision(details)))
     message = decode_authorize(answer.SerializeToString(), "key")
     assert message.failure is None
     assert message.findings[0].details == expected

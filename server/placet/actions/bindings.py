@@ -22,7 +22,7 @@ from placet.kernel.money import EXPONENTS, scaled
 from placet.matching.json_pointer import MISSING, resolve
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Sequence
 
     from placet.kernel.model import Action, Amount
 
@@ -55,76 +55,79 @@ class Binding:
     dry_run: str = ""
 
 
-def binding_findings(binding: Binding, action: Action) -> tuple[Finding, ...]:
+def binding_findings(binding: Binding, action: Action) -> Sequence[Finding]:
     """Return a deny for each bound field that differs or is missing on either side; none when all agree."""
-    return tuple(_findings(binding, action, orjson.loads(action.params)))
-
-
-def _findings(binding: Binding, action: Action, params: object) -> Iterator[Finding]:
+    params = orjson.loads(action.params)
+    findings: list[Finding] = []
     if binding.amount:
-        yield from _money(binding, action.amount, params)
+        findings += _money(binding, action.amount, params)
     if binding.environment:
-        yield from _environment(binding.environment, action, params)
+        findings += _environment(binding.environment, action, params)
     if binding.destination:
-        yield from _destination(binding.destination, action, params)
+        findings += _destination(binding.destination, action, params)
     if binding.dry_run:
-        yield from _dry_run(binding.dry_run, action, params)
+        findings += _dry_run(binding.dry_run, action, params)
+    return findings
 
 
-def _environment(pointer: str, action: Action, params: object) -> Iterator[Finding]:
+def _environment(pointer: str, action: Action, params: object) -> Sequence[Finding]:
     value = resolve(params, pointer)
     if not action.environment or _is_absent(value):
-        yield _deny(rule_ids.BINDING_ENVIRONMENT_MISSING, pointer, action.environment)
-    elif value != action.environment:
-        yield _deny(rule_ids.BINDING_ENVIRONMENT_MISMATCH, pointer, action.environment)
+        return [_deny(rule_ids.BINDING_ENVIRONMENT_MISSING, pointer, action.environment)]
+    if value != action.environment:
+        return [_deny(rule_ids.BINDING_ENVIRONMENT_MISMATCH, pointer, action.environment)]
+    return ()
 
 
-def _destination(pointer: str, action: Action, params: object) -> Iterator[Finding]:
+def _destination(pointer: str, action: Action, params: object) -> Sequence[Finding]:
     value = resolve(params, pointer)
     if not action.destination or _is_absent(value):
-        yield _deny(rule_ids.BINDING_DESTINATION_MISSING, pointer, action.destination)
-    elif not _leads_to(value, action.destination):
-        yield _deny(rule_ids.BINDING_DESTINATION_MISMATCH, pointer, action.destination)
+        return [_deny(rule_ids.BINDING_DESTINATION_MISSING, pointer, action.destination)]
+    if not _leads_to(value, action.destination):
+        return [_deny(rule_ids.BINDING_DESTINATION_MISMATCH, pointer, action.destination)]
+    return ()
 
 
-def _dry_run(pointer: str, action: Action, params: object) -> Iterator[Finding]:
+def _dry_run(pointer: str, action: Action, params: object) -> Sequence[Finding]:
     """Compare the dry-run flag. Params without one agree with "no dry run", because tools then act for real."""
     value = resolve(params, pointer)
     if _is_absent(value):
-        if action.dry_run:
-            yield _deny(rule_ids.BINDING_DRY_RUN_MISSING, pointer, declared=True)
-    elif value is not action.dry_run:
-        yield _deny(rule_ids.BINDING_DRY_RUN_MISMATCH, pointer, action.dry_run)
+        return [_deny(rule_ids.BINDING_DRY_RUN_MISSING, pointer, declared=True)] if action.dry_run else ()
+    if value is not action.dry_run:
+        return [_deny(rule_ids.BINDING_DRY_RUN_MISMATCH, pointer, action.dry_run)]
+    return ()
 
 
-def _money(binding: Binding, amount: Amount | None, params: object) -> Iterator[Finding]:
+def _money(binding: Binding, amount: Amount | None, params: object) -> Sequence[Finding]:
     value = resolve(params, binding.amount)
-    declared = None if amount is None else {"currency_code": amount.currency_code, "minor_units": amount.minor_units}
     if amount is None or amount.minor_units == 0 or _is_absent(value):
-        yield _deny(rule_ids.BINDING_AMOUNT_MISSING, binding.amount, declared)
-        return
-    yield from _currency(binding, amount, params)
-    exponent = EXPONENTS.get(amount.currency_code, 0) if binding.unit == MAJOR else 0
-    if binding.unit == MAJOR and amount.currency_code not in EXPONENTS:
-        yield _deny(rule_ids.BINDING_CURRENCY_UNKNOWN, binding.amount, declared)
-        return
-    minor_units = _minor_units(value, exponent)
-    if minor_units == 0:
-        yield _deny(rule_ids.BINDING_AMOUNT_MISSING, binding.amount, declared)
+        return [_deny(rule_ids.BINDING_AMOUNT_MISSING, binding.amount, _declared(amount))]
+    findings = _currency(binding, amount, params)
+    problem = ""
+    exponent = EXPONENTS.get(amount.currency_code) if binding.unit == MAJOR else 0
+    if exponent is None:
+        problem = rule_ids.BINDING_CURRENCY_UNKNOWN
+    elif (minor_units := _minor_units(value, exponent)) == 0:
+        problem = rule_ids.BINDING_AMOUNT_MISSING
     elif minor_units != amount.minor_units:
-        yield _deny(rule_ids.BINDING_AMOUNT_MISMATCH, binding.amount, declared)
+        problem = rule_ids.BINDING_AMOUNT_MISMATCH
+    return [*findings, _deny(problem, binding.amount, _declared(amount))] if problem else findings
 
 
-def _currency(binding: Binding, amount: Amount, params: object) -> Iterator[Finding]:
+def _declared(amount: Amount | None) -> dict[str, Any] | None:
+    return None if amount is None else {"currency_code": amount.currency_code, "minor_units": amount.minor_units}
+
+
+def _currency(binding: Binding, amount: Amount, params: object) -> Sequence[Finding]:
     """Compare the currency, ignoring case: payment providers write ``usd``."""
     code: Any = binding.currency
     if code.startswith("/"):
         code = resolve(params, binding.currency)
         if _is_absent(code):
-            yield _deny(rule_ids.BINDING_CURRENCY_MISSING, binding.currency, amount.currency_code)
-            return
+            return [_deny(rule_ids.BINDING_CURRENCY_MISSING, binding.currency, amount.currency_code)]
     if not isinstance(code, str) or not code.isascii() or code.upper() != amount.currency_code:
-        yield _deny(rule_ids.BINDING_CURRENCY_MISMATCH, binding.currency, amount.currency_code)
+        return [_deny(rule_ids.BINDING_CURRENCY_MISMATCH, binding.currency, amount.currency_code)]
+    return ()
 
 
 def _is_absent(value: object) -> bool:

@@ -27,33 +27,41 @@ class CanonicalForms(NamedTuple):
 
 
 def canonical_forms(
-    action: Action, identity: Identity, run: Run, model: Model, evidence: tuple[Evidence, ...]
+    action: Action,
+    identity: Identity,
+    run: Run,
+    model: Model,
+    evidence: tuple[Evidence, ...],
+    identity_json: bytes = b"",
 ) -> CanonicalForms:
     """Return everything that is derived from the canonical JSON of a request. Serialises each part of it once.
 
-    Keys are written in their order, and numbers are restricted, so that orjson writes RFC 8785.
+    `identity_json` is the result of `canonical_identity`, if the caller has it. Keys are written in their order, and
+    numbers are restricted, so that orjson writes RFC 8785.
     """
     action_json = orjson.dumps(action_fields(action))
-    evidence_json = orjson.dumps([{"sha256": item.sha256, "uri": item.uri} for item in evidence])
+    evidence_json = orjson.dumps([{"sha256": item.sha256, "uri": item.uri} for item in evidence]) if evidence else b"[]"
+    identity_json = identity_json or canonical_identity(identity)
     model_json = orjson.dumps(_model_fields(model))
-    parts = {
-        "action": orjson.Fragment(action_json),
-        "evidence": orjson.Fragment(evidence_json),
-        "identity": orjson.Fragment(orjson.dumps(identity_fields(identity))),
-    }
-    document = {**parts, "model": orjson.Fragment(model_json), "run": _run_fields(run)}
-    repeated = {
-        **parts,
-        "model": {"name": model.name, "prompt_version": model.prompt_version},
-        "run": {"planner": run.planner, "run_id": run.run_id, "workflow": run.workflow},
-    }
-    bound = {"action": parts["action"], "identity": parts["identity"], "run_id": run.run_id}
-    return CanonicalForms(
-        document=orjson.dumps(document),
-        screened=b"%b %b %b" % (action_json, evidence_json, model_json),
-        action_digest=digest(orjson.dumps(bound)),
-        request_digest=digest(orjson.dumps(repeated)),
+    parts = b'"action":%b,"evidence":%b,"identity":%b,' % (action_json, evidence_json, identity_json)
+    repeated = orjson.dumps(
+        {
+            "model": {"name": model.name, "prompt_version": model.prompt_version},
+            "run": {"planner": run.planner, "run_id": run.run_id, "workflow": run.workflow},
+        }
     )
+    bound = b'{"action":%b,"identity":%b,"run_id":%b}' % (action_json, identity_json, orjson.dumps(run.run_id))
+    return CanonicalForms(
+        document=b'{%b"model":%b,"run":%b}' % (parts, model_json, orjson.dumps(_run_fields(run))),
+        screened=b"%b %b %b" % (action_json, evidence_json, model_json),
+        action_digest=digest(bound),
+        request_digest=digest(b"{%b%b" % (parts, repeated[1:])),
+    )
+
+
+def canonical_identity(identity: Identity) -> bytes:
+    """Return the canonical JSON of the identity, which is a part of the canonical JSON of a request."""
+    return orjson.dumps(identity_fields(identity))
 
 
 def canonical_request(
@@ -71,8 +79,7 @@ def action_binding(action: Action, identity: Identity, run: Run) -> bytes:
 
 def action_fields(action: Action) -> dict[str, Any]:
     """Return the action as policy sees it, its keys in order. `amount` is omitted when there is none."""
-    fields: dict[str, Any] = {} if action.amount is None else {"amount": _amount(action.amount)}
-    fields |= {
+    fields = {
         "destination": action.destination,
         "dry_run": action.dry_run,
         "environment": action.environment,
@@ -81,7 +88,7 @@ def action_fields(action: Action) -> dict[str, Any]:
         "tool": action.tool,
         "tool_schema_version": action.tool_schema_version,
     }
-    return fields
+    return fields if action.amount is None else {"amount": _amount(action.amount), **fields}
 
 
 def identity_fields(identity: Identity) -> dict[str, Any]:

@@ -30,6 +30,8 @@ PROBLEMS: Final = "problems"
 """Part of a refused policy: why it cannot be served."""
 SYSTEM_TENANT: Final = ""
 """Tenant of records that belong to no tenant."""
+_EFFECTS: Final = {effect: effect.value for effect in Effect}
+"""Effect -> its id. An enum computes `value` by two calls in Python."""
 DETAILS_MAX: Final = 100
 """Violations or problems that one record holds. The first ones show the cause."""
 
@@ -54,9 +56,10 @@ def decision_commitment(
     why it did not. From now on the idempotency key refers to this decision instead of the one that it `replaces`. If
     this decision is returned in place of the earlier decision `repeats`, the key continues to refer to that one.
     """
+    effect = _EFFECTS[decision.effect]
     fields = {
         "decision_id": decision.decision_id,
-        "effect": decision.effect.value,
+        "effect": effect,
         "rule_id": decision.rule_id,
         "policy_revision": decision.policy_revision,
         "action_digest": decision.action_digest,
@@ -69,8 +72,11 @@ def decision_commitment(
         "not_replayable_reason": reason,
         "tool": proposal.action.tool,
         **_approval_field(decision),
-        **{name: value for name, value in (("replaces", replaces), ("repeats", repeats)) if value},
     }
+    if replaces:
+        fields["replaces"] = replaces
+    if repeats:
+        fields["repeats"] = repeats
     if replayable:
         names = {"run_id": proposal.run.run_id, "user": proposal.identity.user, "agent": proposal.identity.agent}
     else:  # redaction may have changed them: the columns never hold more than the stored input
@@ -81,7 +87,7 @@ def decision_commitment(
         recorded_at_us=decision.decided_at_us,
         fields=fields,
         parts={INPUT: input_json, DECISION: _decision_part(decision)},
-        index=Index(effect=decision.effect.value, rule_id=decision.rule_id, tool=proposal.action.tool, **names),
+        index=Index(effect=effect, rule_id=decision.rule_id, tool=proposal.action.tool, **names),
         decision=decision,
         idempotency=None
         if repeats
@@ -229,7 +235,7 @@ def _decision_part(decision: Decision) -> bytes:
             "reason": decision.reason,
             "findings": [
                 {
-                    "effect": finding.effect.value,
+                    "effect": _EFFECTS[finding.effect],
                     "rule_id": finding.rule_id,
                     "reason": finding.reason,
                     "details": finding.details,
@@ -245,8 +251,10 @@ def _decision_part(decision: Decision) -> bytes:
             }
             if approval
             else None,
-            "obligations": [{"id": item.id, "details": item.details} for item in decision.obligations],
-            "budgets": [asdict(state) for state in decision.budgets],
+            "obligations": [{"id": item.id, "details": item.details} for item in decision.obligations]
+            if decision.obligations
+            else (),
+            "budgets": [asdict(state) for state in decision.budgets] if decision.budgets else (),
             "autonomy": decision.autonomy,
             "shadow_effect": decision.shadow_effect,
         }

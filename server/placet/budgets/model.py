@@ -164,7 +164,8 @@ def exceeded(charge: Charge, usage: Usage) -> bool:
 
 def remaining(limit: int, usage: Usage) -> int:
     """Return what is left of the limit; 0 when more than the limit was spent."""
-    return max(0, limit - usage.used - usage.reserved)
+    left = limit - usage.used - usage.reserved
+    return max(0, left)
 
 
 def waived(charge: Charge, *, dry_run: bool, approved: bool) -> bool:

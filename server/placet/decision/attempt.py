@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 from msgspec.structs import replace
 
-from placet.kernel.limits import COMMIT_TRIES_MAX, POLICY_RELOADS_MAX
+from placet.kernel.limits import COMMIT_TRIES_MAX, POLICY_RELOADS_MAX, STEP_BYTES
 
 if TYPE_CHECKING:
     from placet.kernel.model import Caller, Decision, Proposal
@@ -84,3 +84,8 @@ class Attempt(Struct, frozen=True):
     def reevaluating(self, allow: Decision) -> Attempt:
         """Return the attempt that checks the stored allow again, with the approval that it used and no other."""
         return replace(self, tries=0, approval_id=allow.used_approval_id, stored_allow=allow)
+
+
+def attempt_is_large(attempt: Attempt) -> bool:
+    """Return whether to process the attempt in a step by itself."""
+    return len(attempt.request.proposal.document) > STEP_BYTES

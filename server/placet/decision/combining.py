@@ -84,7 +84,7 @@ def deny_overrides(verdict: Verdict | Indeterminate) -> Resolution:
     """
     if isinstance(verdict, Indeterminate):
         return denied_by_pdp(verdict.rule_id, details=verdict.details)
-    findings = by_precedence(verdict.findings)
+    findings = verdict.findings if len(verdict.findings) == 1 else by_precedence(verdict.findings)
     stated = (verdict.effect, verdict.rule_id)
     derived = (findings[0].effect, findings[0].rule_id) if findings else (Effect.DENY, rule_ids.NO_RULE_MATCHED)
     if stated != derived:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
+from placet.decision.attempt import attempt_is_large
 from placet.decision.combining import denied_by_pdp
 from placet.decision.guards import GuardedDecision
 from placet.kernel import rule_ids
@@ -64,7 +65,7 @@ class CommitmentBuilder:
         for item in evaluated:
             commitment = yield from self._commitment(item, indexed.get(item.context.attempt.index))
             built.append((item.context, commitment))
-            if item.context.proposal.is_large or not len(built) % TOGETHER:
+            if attempt_is_large(item.context.attempt) or not len(built) % TOGETHER:
                 yield
         return built
 

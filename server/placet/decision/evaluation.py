@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 from msgspec.structs import replace
 
+from placet.decision.attempt import attempt_is_large
 from placet.decision.combining import denied_by_pdp, deny_overrides
 from placet.decision.finding_bounds import recordable
 from placet.decision.guards import GuardedDecision, apply_guards, deny_before_policy
@@ -22,7 +23,6 @@ from placet.scheduling.slices import in_slices
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from placet.decision.combining import Resolution
     from placet.decision.context import BatchContext, EvaluationContext
     from placet.decision.ports import LoadedPolicy
     from placet.kernel.model import Verdict
@@ -78,7 +78,7 @@ class Evaluator:
             mapped(
                 lambda context: deny_before_policy(context, batch),
                 contexts,
-                lambda context: context.proposal.is_large,
+                lambda context: attempt_is_large(context.attempt),
             )
         )
         inputs = [context.policy_input for context, denial in zip(contexts, denials, strict=True) if denial is None]
@@ -92,13 +92,16 @@ class Evaluator:
 
     def _guarded(self, context: EvaluationContext, verdict: Verdict | Indeterminate, batch: BatchContext) -> Evaluated:
         """Return the verdict after all guards, with the revision that the engine named."""
-        revision = batch.revision if isinstance(verdict, Indeterminate) else verdict.policy_revision
         guarded = apply_guards(deny_overrides(verdict), context)
         resolution = guarded.resolution
         if resolution.invalid_verdict_detail:
             self.on_invalid_verdict(resolution.rule_id, resolution.invalid_verdict_detail)
-        slow = isinstance(verdict, Indeterminate) and verdict.slow
-        return Evaluated(context, replace(guarded, resolution=_recordable(resolution, batch.policy)), revision, slow)
+        recorded = recordable(resolution, batch.policy.where if batch.policy is not None else None)
+        if recorded is not resolution:
+            guarded = replace(guarded, resolution=recorded)
+        if isinstance(verdict, Indeterminate):
+            return Evaluated(context, guarded, batch.revision, verdict.slow)
+        return Evaluated(context, guarded, verdict.policy_revision)
 
     async def _ask_policy(
         self, inputs: Sequence[bytes], policy: LoadedPolicy | None
@@ -109,7 +112,3 @@ class Evaluator:
         if len(verdicts) != len(inputs):
             raise AssertionError("a policy engine returns one verdict for each input")
         return verdicts
-
-
-def _recordable(resolution: Resolution, policy: LoadedPolicy | None) -> Resolution:
-    return recordable(resolution, policy.where if policy is not None else None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -18,8 +18,9 @@ from placet.budgets.reservations import from_row as reservation_of
 from placet.budgets.reservations import reservation_key, without
 from placet.budgets.run_limits import run_charges, run_facts
 from placet.controls.autonomy.model import resolve
-from placet.controls.breakers.rules import breaker_facts, breaker_keys, check_breakers
+from placet.controls.breakers.rules import CLEAR, breaker_facts, breaker_keys, check_breakers
 from placet.controls.snapshot import NO_CONTROLS
+from placet.decision.attempt import attempt_is_large
 from placet.decision.context import BatchContext, EvaluationContext
 from placet.decision.policy_input import base_facts, policy_input
 from placet.kernel.clock import rfc3339
@@ -55,6 +56,10 @@ class _Reads(Struct, frozen=True):
     run_charges: tuple[Charge, ...] = ()
     uncountable: tuple[UncountableCharge, ...] = ()
     breakers: tuple[RowKey, ...] = ()
+
+
+_NO_FILE: Final = _Reads(None)
+"""What to read for an attempt whose tenant has no file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,20 +109,14 @@ class Gatherer:
         self, attempts: Sequence[Attempt], agent_policies: Mapping[str, TenantPolicy], now_us: int
     ) -> Sequence[EvaluationContext]:
         reads = await in_slices(
-            mapped(
-                lambda attempt: _reads(attempt, agent_policies, now_us),
-                attempts,
-                lambda attempt: attempt.proposal.is_large,
-            )
+            mapped(lambda attempt: _reads(attempt, agent_policies, now_us), attempts, attempt_is_large)
         )
-        controls = await self.controls.of({attempt.tenant for attempt in attempts})
+        controls = await self.controls.of({attempt.request.proposal.identity.tenant for attempt in attempts})
         state = _LedgerState(await self._load(attempts, reads), await self._revoked(attempts))
-        pairs = list(zip(attempts, reads, strict=True))
+        remaining = iter(reads)
         return await in_slices(
             mapped(
-                lambda pair: _context(*pair, controls[pair[0].tenant], state, now_us),
-                pairs,
-                lambda pair: pair[0].proposal.is_large,
+                lambda attempt: _context(attempt, next(remaining), controls, state, now_us), attempts, attempt_is_large
             )
         )
 
@@ -148,15 +147,18 @@ class Gatherer:
             if attempt.stored_allow is not None:
                 rows.append(reservation_key(attempt.tenant, attempt.stored_allow_id))
             rows += read.breakers
-            counters += [charge.counter for charge in (*read.charges, *read.run_charges)]
-            counters += [charge.earlier for charge in read.charges if charge.earlier is not None]
+            if read.charges or read.run_charges:
+                counters += [charge.counter for charge in (*read.charges, *read.run_charges)]
+                counters += [charge.earlier for charge in read.charges if charge.earlier is not None]
         if not rows and not counters:
             return EMPTY_SNAPSHOT
         return await self.ledger.load(ReadSet(rows, counters))
 
     async def _revoked(self, attempts: Sequence[Attempt]) -> frozenset[str]:
         """Return the ids of stored allows whose permits were revoked."""
-        keys = [(attempt.tenant, attempt.stored_allow_id) for attempt in attempts if attempt.stored_allow_id]
+        keys = [(attempt.tenant, attempt.stored_allow_id) for attempt in attempts if attempt.stored_allow is not None]
+        if not keys:
+            return frozenset()
         histories = await asyncio.gather(*(self.ledger.events_of(*key) for key in keys))
         return frozenset(
             decision_id for (_, decision_id), events in zip(keys, histories, strict=True) if is_revoked(events)
@@ -164,10 +166,10 @@ class Gatherer:
 
 
 def _reads(attempt: Attempt, agent_policies: Mapping[str, TenantPolicy], now_us: int) -> _Reads:
-    proposal = attempt.proposal
-    agent_policy = agent_policies.get(attempt.tenant)
+    proposal = attempt.request.proposal
+    agent_policy = agent_policies.get(proposal.identity.tenant)
     if agent_policy is None:
-        return _Reads(None)
+        return _NO_FILE
     breakers = breaker_keys(agent_policy.breaker, proposal)
     if agent_policy.tool_class(proposal.action.tool) is ToolClass.UNKNOWN:
         return _Reads(agent_policy, breakers=breakers)
@@ -177,30 +179,38 @@ def _reads(attempt: Attempt, agent_policies: Mapping[str, TenantPolicy], now_us:
 
 
 def _context(
-    attempt: Attempt, reads: _Reads, controls: Controls, state: _LedgerState, now_us: int
+    attempt: Attempt, reads: _Reads, controls_of: Mapping[str, Controls], state: _LedgerState, now_us: int
 ) -> EvaluationContext:
-    proposal, agent_policy, snapshot = attempt.proposal, reads.agent_policy, state.snapshot
-    stored_id = attempt.stored_allow_id
+    proposal, agent_policy, snapshot = attempt.request.proposal, reads.agent_policy, state.snapshot
+    tenant, tool = proposal.identity.tenant, proposal.action.tool
+    stored_id = attempt.stored_allow_id if attempt.stored_allow is not None else ""
     revoked = stored_id in state.revoked
+    controls = controls_of[tenant]
     if agent_policy is None:
         return replace(_bare_context(attempt, controls, now_us), permit_revoked=revoked)
-    approval, approval_error = _presented_approval(attempt, snapshot, now_us)
+    approval, approval_error = _presented_approval(attempt, snapshot, now_us) if attempt.approval_id else (None, None)
     breakers = {key: snapshot.rows.get(key) for key in reads.breakers}
-    breaker_check = check_breakers(
-        agent_policy.breaker, breakers, dry_run=proposal.action.dry_run, now_us=now_us, repeats=stored_id
-    )
-    reservation_row = snapshot.rows.get(reservation_key(attempt.tenant, stored_id)) if stored_id else None
-    reservation = reservation_of(reservation_row) if reservation_row is not None else None
-    usages = without(snapshot.counters, reservation)
-    all_charges, usages = carried_over((*reads.charges, *reads.run_charges), usages)
+    breaker_check = CLEAR
+    if breakers:
+        breaker_check = check_breakers(
+            agent_policy.breaker, breakers, dry_run=proposal.action.dry_run, now_us=now_us, repeats=stored_id
+        )
+    reservation_row = snapshot.rows.get(reservation_key(tenant, stored_id)) if stored_id else None
+    usages = snapshot.counters
+    if reservation_row is not None:
+        usages = without(usages, reservation_of(reservation_row))
+    all_charges = (*reads.charges, *reads.run_charges)
+    if all_charges:
+        all_charges, usages = carried_over(all_charges, usages)
     autonomy = resolve(agent_policy.autonomy_levels, controls.overrides, proposal)
-    policy_facts = base_facts(agent_policy.tool_class(proposal.action.tool), autonomy.level)
-    policy_facts["tool"].update(breaker_facts(breakers) if breakers else {})
+    policy_facts = base_facts(agent_policy.tool_class(tool), autonomy.level)
+    if breakers:
+        policy_facts["tool"].update(breaker_facts(breakers))
     if reads.charges:
         policy_facts["budgets"] = facts(reads.charges, usages)
     if reads.run_charges:
         policy_facts["run"] = run_facts(reads.run_charges, usages)
-    schema = agent_policy.params_schema(proposal.action.tool)
+    schema = agent_policy.params_schema(tool)
     if schema is not None:
         policy_facts["params_schema"] = {"violations": params_violations(schema, proposal.action.params)}
     if approval is not None:
@@ -209,7 +219,7 @@ def _context(
         attempt=attempt,
         controls=controls,
         now_us=now_us,
-        policy_input=_policy_input(attempt, policy_facts, now_us),
+        policy_input=policy_input(proposal.document, policy_facts, rfc3339(now_us)),
         agent_policy=agent_policy,
         permit_revoked=revoked,
         autonomy=autonomy,
@@ -225,11 +235,8 @@ def _context(
 
 def _bare_context(attempt: Attempt, controls: Controls, now_us: int) -> EvaluationContext:
     """Return the context of an attempt whose tenant's file is missing or could not be used."""
-    return EvaluationContext(attempt, controls, now_us, _policy_input(attempt, base_facts(ToolClass.UNKNOWN), now_us))
-
-
-def _policy_input(attempt: Attempt, policy_facts: Mapping[str, Any], now_us: int) -> bytes:
-    return policy_input(attempt.proposal.document, policy_facts, rfc3339(now_us))
+    seen = policy_input(attempt.proposal.document, base_facts(ToolClass.UNKNOWN), rfc3339(now_us))
+    return EvaluationContext(attempt, controls, now_us, seen)
 
 
 def _presented_approval(
@@ -239,8 +246,6 @@ def _presented_approval(
 
     A stored allow may use its own approval again, although that is `used`.
     """
-    if not attempt.approval_id:
-        return None, None
     row = snapshot.rows.get(approval_key(attempt.tenant, attempt.approval_id))
     approval = from_row(row) if row is not None else None
     if approval is not None and attempt.stored_allow_id and approval.used_by == attempt.stored_allow_id:

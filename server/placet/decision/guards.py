@@ -43,7 +43,7 @@ from placet.kernel.model import Effect, Finding, ToolClass
 from placet.kernel.state import ZERO_USAGE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from placet.approvals.model import Approval
     from placet.decision.context import BatchContext, EvaluationContext
@@ -57,7 +57,8 @@ _SECOND_US: Final = 1_000_000
 
 def kill_switches(context: EvaluationContext, _batch: BatchContext) -> Resolution | None:
     """`kill_switch.*`: a kill switch covers the action. Comes first, so that it works whatever else is broken."""
-    switch = covering(context.controls.switches, context.proposal, context.now_us)
+    switches = context.controls.switches
+    switch = covering(switches, context.attempt.request.proposal, context.now_us) if switches else None
     return denied_by(kill_finding(switch)) if switch is not None else None
 
 
@@ -103,7 +104,7 @@ def unknown_tenant(context: EvaluationContext, _batch: BatchContext) -> Resoluti
 
 def unknown_tool(context: EvaluationContext, _batch: BatchContext) -> Resolution | None:
     """`pdp.unknown_tool`: the tenant's file does not list the tool."""
-    tool_class = _tenant_policy(context).tool_class(context.proposal.action.tool)
+    tool_class = _tenant_policy(context).tool_class(context.attempt.request.proposal.action.tool)
     return denied_by_pdp(rule_ids.UNKNOWN_TOOL) if tool_class is ToolClass.UNKNOWN else None
 
 
@@ -117,7 +118,7 @@ def unusable_approval(context: EvaluationContext, _batch: BatchContext) -> Resol
 
 def ambiguous_destination(context: EvaluationContext, _batch: BatchContext) -> Resolution | None:
     """`destinations.ambiguous`: policy and the tool could read the destination differently."""
-    destination = context.proposal.action.destination
+    destination = context.attempt.request.proposal.action.destination
     problem = destination_error(destination)
     if not problem:
         return None
@@ -128,10 +129,10 @@ def ambiguous_destination(context: EvaluationContext, _batch: BatchContext) -> R
 
 def bindings(context: EvaluationContext, _batch: BatchContext) -> Resolution | None:
     """`bindings.*`: the params differ from the fields that the action declares."""
-    action = context.proposal.action
+    action = context.attempt.request.proposal.action
     binding = _tenant_policy(context).binding(action.tool)
-    findings = by_precedence(binding_findings(binding, action)) if binding is not None else ()
-    return denied_by(*findings) if findings else None
+    findings = binding_findings(binding, action) if binding is not None else ()
+    return denied_by(*by_precedence(findings)) if findings else None
 
 
 BEFORE_POLICY: Final[Sequence[Callable[[EvaluationContext, BatchContext], Resolution | None]]] = (
@@ -161,40 +162,42 @@ def deny_before_policy(context: EvaluationContext, batch: BatchContext) -> Resol
     return None
 
 
-# --- after policy: each guard yields findings, which are combined with those of policy
+# --- after policy: each guard returns findings, which are combined with those of policy
 
 
-def uncountable_budgets(context: EvaluationContext) -> Iterator[Finding]:
+def uncountable_budgets(context: EvaluationContext) -> Sequence[Finding]:
     """`budgets.*` and `limits.*` that cannot count the action: its customer, run or currency is missing or wrong."""
-    yield from (charge.finding() for charge in context.uncountable)
+    return [charge.finding() for charge in context.uncountable] if context.uncountable else ()
 
 
-def run_duration(context: EvaluationContext) -> Iterator[Finding]:
+def run_duration(context: EvaluationContext) -> Sequence[Finding]:
     """`limits.max_duration`: the run has reached its time limit."""
-    limits = _tenant_policy(context).run_limits(context.proposal.run.workflow)
-    started = started_at_us(context.charges, context.usages)
-    if over_duration(limits, started, context.now_us):
-        yield duration_finding(limits, started)
+    started = started_at_us(context.charges, context.usages) if context.charges else 0
+    if not started:
+        return ()
+    limits = _tenant_policy(context).run_limits(context.attempt.request.proposal.run.workflow)
+    return [duration_finding(limits, started)] if over_duration(limits, started, context.now_us) else ()
 
 
-def circuit_breakers(context: EvaluationContext) -> Iterator[Finding]:
+def circuit_breakers(context: EvaluationContext) -> Sequence[Finding]:
     """`limits.breaker_open`: a circuit breaker is open."""
-    if context.breaker_finding is not None:
-        yield context.breaker_finding
+    return [context.breaker_finding] if context.breaker_finding is not None else ()
 
 
-def exhausted_budgets(context: EvaluationContext) -> Iterator[Finding]:
+def exhausted_budgets(context: EvaluationContext) -> Sequence[Finding]:
     """`budgets.*` and `limits.*` that have no room for the action."""
-    if context.reevaluates:  # the stored allow has reserved its share already
-        return
-    dry_run = context.proposal.action.dry_run
+    if not context.charges or context.reevaluates:  # a stored allow has reserved its share already
+        return ()
+    dry_run = context.attempt.request.proposal.action.dry_run
+    findings: list[Finding] = []
     for charge in context.charges:
         usage = context.usages.get(charge.counter, ZERO_USAGE)
         if exceeded(charge, usage) and not waived(charge, dry_run=dry_run, approved=False):
-            yield budget_finding(charge, usage)
+            findings.append(budget_finding(charge, usage))
+    return findings
 
 
-LIMITS: Final[Sequence[Callable[[EvaluationContext], Iterator[Finding]]]] = (
+LIMITS: Final[Sequence[Callable[[EvaluationContext], Sequence[Finding]]]] = (
     uncountable_budgets,
     run_duration,
     circuit_breakers,
@@ -214,7 +217,8 @@ def apply_guards(resolution: Resolution, context: EvaluationContext) -> GuardedD
     """Return the resolution of policy after limits, autonomy and the approval. A deny stays as it is."""
     if resolution.effect is Effect.DENY:
         return GuardedDecision(resolution)
-    resolution = merged(resolution, *(finding for guard in LIMITS for finding in guard(context)))
+    added = [finding for guard in LIMITS for finding in guard(context)]
+    resolution = merged(resolution, *added) if added else resolution
     resolution, shadow_effect = _limit_autonomy(resolution, context)
     if resolution.effect is Effect.REQUIRE_APPROVAL:
         resolution = _apply_approval(resolution, context)
@@ -225,7 +229,7 @@ def _limit_autonomy(resolution: Resolution, context: EvaluationContext) -> tuple
     """`autonomy.*`: return the narrowed resolution, and the shadow effect if the tenant records it."""
     if context.autonomy is None:
         raise AssertionError("policy is asked only for tenants with a file")
-    agent_policy, action = _tenant_policy(context), context.proposal.action
+    agent_policy, action = _tenant_policy(context), context.attempt.request.proposal.action
     restriction = restrict(
         context.autonomy,
         agent_policy.autonomy_levels,
@@ -263,7 +267,7 @@ def _granted(resolution: Resolution, approval: Approval, approver_names: Sequenc
 
 def _with_deadline(required: ApprovalRequirement, context: EvaluationContext) -> ApprovalRequirement:
     """Return the requirement with the shorter of the tenant's and the rule's time limit."""
-    seconds = _tenant_policy(context).approval_seconds(context.proposal.action.tool)
+    seconds = _tenant_policy(context).approval_seconds(context.attempt.request.proposal.action.tool)
     seconds = min(seconds, required.expires_after_seconds or seconds)
     return replace(required, expires_at_us=context.now_us + seconds * _SECOND_US)
 

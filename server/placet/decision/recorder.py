@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
 
@@ -13,6 +13,7 @@ from placet.approvals.records import new_webhook
 from placet.audit.decision_codec import decision_commitment
 from placet.budgets import reservations as reservation
 from placet.budgets.model import remaining, reserve
+from placet.controls.autonomy.model import AutonomyLevel
 from placet.controls.breakers.rules import claim_probes
 from placet.decision.redaction import redacted_decision, redacted_input, withheld_input
 from placet.kernel import rule_ids
@@ -34,6 +35,10 @@ if TYPE_CHECKING:
     from placet.kernel.steps import Steps
 
 
+_LEVELS: Final = {level: level.value for level in AutonomyLevel}
+"""Level -> its id. An enum computes `value` by two calls in Python."""
+
+
 @dataclass(frozen=True, slots=True)
 class Recorder:
     """Builds decisions and their commitments."""
@@ -53,7 +58,7 @@ class Recorder:
         context = evaluated.context
         open_request = _open_request(evaluated, indexed)
         decision = self._decision(evaluated, open_request)
-        proposal = context.proposal
+        proposal = context.attempt.request.proposal
         stored = yield from redacted_input(context.policy_input, proposal, context.agent_policy)
         redacted = yield from redacted_decision(decision, proposal, context.agent_policy)
         commitment = _commitment(context, redacted, stored, guarded=guarded)
@@ -75,7 +80,7 @@ class Recorder:
         decided_at_us = self.clock.wall_us()
         decision_id = self.ids.decision_id(decided_at_us)
         context, resolution = evaluated.context, evaluated.guarded.resolution
-        requirement = resolution.approval
+        request, requirement = context.attempt.request, resolution.approval
         if open_request is not None:
             requirement = approval.requirement(open_request)
         elif requirement is not None:
@@ -87,13 +92,13 @@ class Recorder:
             reason=resolution.reason,
             findings=resolution.findings,
             policy_revision=evaluated.revision,
-            action_digest=context.proposal.action_digest,
-            received_at_us=context.attempt.request.received_at_us,
+            action_digest=request.proposal.action_digest,
+            received_at_us=request.received_at_us,
             decided_at_us=decided_at_us,
             approval=requirement,
-            obligations=resolution.obligations.get(resolution.effect, ()),
-            budgets=tuple(_budget_states(context, resolution.effect)),
-            autonomy=context.autonomy.level.value if context.autonomy is not None else "",
+            obligations=resolution.obligations.get(resolution.effect, ()) if resolution.obligations else (),
+            budgets=_budget_states(context, resolution.effect) if context.charges else (),
+            autonomy=_LEVELS[context.autonomy.level] if context.autonomy is not None else "",
             shadow_effect=evaluated.guarded.shadow_effect,
             used_approval_id=_used_approval_id(context) if resolution.effect is Effect.ALLOW else "",
         )
@@ -121,7 +126,7 @@ class Recorder:
         yield from context.controls.expects
         if decision.effect is Effect.DENY:
             return
-        proposal = context.proposal
+        proposal = context.attempt.request.proposal
         granted = context.approval if decision.rule_id == rule_ids.APPROVAL_GRANTED else None
         overridden = approval.overridden(granted)  # only a granted approval may exceed a budget, not policy
         dry_run = proposal.action.dry_run
@@ -168,8 +173,10 @@ def _commitment(context: EvaluationContext, redacted: Decision, stored: StoredIn
     """
     attempt = context.attempt
     replaces = attempt.superseded_decision_id if guarded else ""
-    repeats = attempt.stored_allow_id or ("" if guarded else attempt.superseded_decision_id)
-    proposal, caller = attempt.proposal, attempt.request.caller
+    repeats = "" if guarded else attempt.superseded_decision_id
+    if attempt.stored_allow is not None:
+        repeats = attempt.stored_allow_id
+    proposal, caller = attempt.request.proposal, attempt.request.caller
     return decision_commitment(
         redacted, proposal, caller, stored.document, stored.replayable, stored.why_not, replaces, repeats
     )
@@ -184,12 +191,15 @@ def _used_approval_id(context: EvaluationContext) -> str:
     return context.approval.approval_id if context.approval is not None else ""
 
 
-def _budget_states(context: EvaluationContext, effect: Effect) -> Iterator[BudgetState]:
-    """Yield the state after the decision of each budget that the action counts against."""
+def _budget_states(context: EvaluationContext, effect: Effect) -> tuple[BudgetState, ...]:
+    """Return the state after the decision of each budget that the action counts against."""
     allowed = effect is Effect.ALLOW
+    states: list[BudgetState] = []
     for budget, counter, amount, resets_at_us, *_ in context.charges:
         if budget.id == rule_ids.LIMIT_DURATION:
             continue  # its counter only says when the run started
         reserved = amount if allowed else 0
-        left = max(0, remaining(budget.limit, context.usages.get(counter, ZERO_USAGE)) - reserved)
-        yield BudgetState(budget.id, budget.unit, budget.limit, left, reserved, resets_at_us)
+        usage = context.usages.get(counter, ZERO_USAGE)
+        left = max(0, remaining(budget.limit, usage) - reserved)
+        states.append(BudgetState(budget.id, budget.unit, budget.limit, left, reserved, resets_at_us))
+    return tuple(states)

@@ -106,6 +106,8 @@ def redacted_decision(decision: Decision, proposal: Proposal, agent_policy: Tena
         return decision
     pointers = agent_policy.sensitive(proposal.action.tool) if agent_policy is not None else ()
     secrets = yield from _sensitive_values(proposal.action.params, pointers)
+    if not secrets.values and _has_only_titles(decision):
+        return decision
     changed = False
     findings: list[Finding] = []
     for finding in decision.findings:
@@ -123,6 +125,16 @@ def redacted_decision(decision: Decision, proposal: Proposal, agent_policy: Tena
     if not changed and reason == decision.reason:
         return decision
     return replace(decision, reason=reason, findings=tuple(findings), obligations=tuple(obligations))
+
+
+def _has_only_titles(decision: Decision) -> bool:
+    """Return whether the decision has no details, and reasons without sensitive values, as most decisions do."""
+    if decision.obligations or _redacted_title(decision.reason) != decision.reason:
+        return False
+    for finding in decision.findings:
+        if finding.details or _redacted_title(finding.reason) != finding.reason:
+            return False
+    return True
 
 
 def _redacted_finding(finding: Finding, secrets: _Secrets) -> Steps[Finding]:
@@ -177,11 +189,14 @@ class _Secrets(Struct, frozen=True, gc=False):
         return _hidden(value, self.values)
 
 
+_NO_SECRETS: Final = _Secrets(frozenset())
+
+
 def _sensitive_values(params: bytes, pointers: tuple[str, ...]) -> Steps[_Secrets]:
     """Return the texts and numbers at and below the pointers, and under secret names."""
     by_name = not params.isascii() or may_be_secret(params.decode())
     if not pointers and not by_name:
-        return _Secrets(frozenset())
+        return _NO_SECRETS
     values: set[str | float] = set()
     parsed = orjson.loads(params)
     for pointer in pointers:

@@ -50,6 +50,8 @@ _CARD: Final = re.compile(
 """A card number in groups. Sixteen digits without separators may be any id."""
 _UUID: Final = re.compile(r"(?<![0-9A-Fa-f])[0-9A-Fa-f]{8}-(?:[0-9A-Fa-f]{4}-){3}[0-9A-Fa-f]{12}(?![0-9A-Fa-f])")
 """One random UUID in 40,000 contains groups of digits that look like a card number."""
+_HEX_ID: Final = re.compile(r"[0-9A-Fa-f]{8}-(?:[0-9A-Fa-f]{4}-){3}[0-9A-Fa-f]{12}\Z|[0-9A-Fa-f]*\Z")
+"""A UUID or hex digits: most keys of requests. They hold no secret, because each known form needs other characters."""
 _NAME: Final = re.compile(r"([\w.\-]+)(?:%3D|[^\w])*\Z", re.ASCII | re.IGNORECASE)
 _NAME_CHARS_MAX: Final = 64
 _AMBIGUOUS_NAMES: Final = frozenset({"auth", "authentication", "credential", "cred", "pass", "sid"})
@@ -63,6 +65,8 @@ _WINDOWS_SID: Final = "S-1-"
 
 def secret_in_id(value: str) -> str:
     """Return which kind of secret an id certainly holds; empty for none. Never the secret itself."""
+    if _HEX_ID.match(value):
+        return ""
     text = plain(value)
     if not _MARKS.search(text) and (len(text) < _TOKEN_CHARS_MIN or not _has_prefix(text)):
         return ""

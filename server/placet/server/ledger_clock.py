@@ -39,7 +39,8 @@ class LedgerClock:
 
     def wall_us(self) -> int:
         """Return microseconds since the Unix epoch, UTC."""
-        return max(self._now_us(), self._floor_us)
+        now_us = self._machine.wall_us() if self._server_zero_us is None else self._now_us()
+        return max(now_us, self._newest_us, self._own_us)
 
     def monotonic(self) -> float:
         """Return seconds that never decrease, from an arbitrary start."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 import time
 
 
@@ -23,4 +23,4 @@ class RandomIds:
 
     def decision_id(self, now_us: int) -> str:
         """Return ``dec_`` and 32 hex digits."""
-        return f"dec_{now_us // 1_000:012x}{secrets.token_hex(10)}"
+        return f"dec_{now_us // 1_000:012x}{os.urandom(10).hex()}"

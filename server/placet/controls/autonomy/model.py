@@ -17,13 +17,15 @@ from placet.matching.globs import glob_matches, is_glob
 from placet.matching.names import folded
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Mapping
 
     from placet.kernel.model import ApprovalRequirement, Proposal
 
 
 _PLAIN: Final = "*?/:@"
 """Characters that are not escaped in a selector's id, besides letters, digits and ``_.-~``."""
+_ANY: Final = ("", "", "")
+"""The key of the rule that matches every action."""
 
 
 class AutonomyLevel(StrEnum):
@@ -113,13 +115,15 @@ class Restriction:
     """The effect without autonomy, when the tenant observes in shadow mode."""
 
 
-def resolve(autonomy: Autonomy, overrides: Iterable[AutonomyRule], proposal: Proposal) -> AutonomyRule:
+def resolve(autonomy: Autonomy, overrides: Collection[AutonomyRule], proposal: Proposal) -> AutonomyRule:
     """Return the rule that applies to the action: the most specific one, and the lowest of equals.
 
     A rule that sets more of workflow, tool and agent is more specific. Among rules that set the same fields, a full
     tool name is more specific than a pattern, and a longer pattern than a shorter one. An override replaces the file's
     rule with the same key.
     """
+    if not overrides and len(autonomy.rules) == 1 and autonomy.rules[0].key == _ANY:
+        return autonomy.rules[0]
     names = folded(proposal.run.workflow), proposal.action.tool, folded(proposal.identity.agent)
     by_key = {rule.key: rule for rule in autonomy.rules if _is_for(rule, names)}
     matching = [rule for rule in overrides if _is_for(rule, names)]

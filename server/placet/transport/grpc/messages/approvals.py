@@ -9,7 +9,7 @@ import orjson
 from placet.approvals.model import ApprovalState
 from placet.kernel.model import Effect
 from placet.transport.grpc.messages.enums import enum_codec
-from placet.transport.grpc.messages.to_proto import budget_fields, finding_to_proto, optional_timestamp, timestamp
+from placet.transport.grpc.messages.to_proto import budget_fields, finding_fields, optional_timestamp, timestamp
 from placet.v1 import action_pb2, approval_pb2
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def _approval(view: ApprovalView) -> approval_pb2.Approval:
         model=action_pb2.Model(**approval.model),
         rule_id=approval.rule_id,
         reason=approval.reason,
-        findings=[finding_to_proto(finding) for finding in approval.findings],
+        findings=[finding_fields(finding) for finding in approval.findings],
         policy_revision=approval.policy_revision,
         action_digest=approval.action_digest,
         quorum=approval.quorum,

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 EFFECTS: Final = enum_codec(Effect, decision_pb2.Effect)
 AUTONOMY: Final = enum_codec(AutonomyLevel, decision_pb2.Autonomy)
+_AUTONOMY: Final[Mapping[str, Any]] = {"": decision_pb2.AUTONOMY_UNSPECIFIED, **dict(AUTONOMY.to_wire.items())}
 ENGINE_MODES: Final = enum_codec(EngineMode, control_pb2.EngineMode)
 DETAILS_DEPTH_MAX: Final = 32
 """Maximum levels of a finding's details, the same as of params. A level is three nested messages on the wire. Protobuf
@@ -34,35 +35,33 @@ PROBLEMS_MAX: Final = 100
 """Maximum problems in a response. The first ones explain the others."""
 
 
-def decision_to_proto(decision: Decision, permit: str = "", approval_url: str = "") -> decision_pb2.Decision:
-    """Return the message of a decision.
+def decision_fields(decision: Decision, permit: str = "", approval_url: str = "") -> dict[str, Any]:
+    """Return the fields of a Decision. A response is built from them; protobuf would copy a message.
 
     `permit` is the signed proof of an allow. `approval_url` is the page on which people approve the action.
     """
-    message = decision_pb2.Decision(
-        decision_id=decision.decision_id,
-        effect=EFFECTS.to_wire[decision.effect],
-        rule_id=decision.rule_id,
-        reason=decision.reason,
-        findings=[finding_to_proto(finding) for finding in decision.findings],
-        policy_revision=decision.policy_revision,
-        action_digest=decision.action_digest,
-        decided_at=timestamp(decision.decided_at_us),
-        obligations=[
-            decision_pb2.Obligation(id=obligation.id, details=_struct(obligation.details))
-            for obligation in decision.obligations
-        ],
-        approval=_approval(decision.approval, approval_url) if decision.approval is not None else None,
-        permit=permit,
-        budgets=[budget_fields(state) for state in decision.budgets],
-        autonomy=AUTONOMY.to_wire[AutonomyLevel(decision.autonomy)]
-        if decision.autonomy
-        else decision_pb2.AUTONOMY_UNSPECIFIED,
-        used_approval_id=decision.used_approval_id,
-    )
+    fields = {
+        "decision_id": decision.decision_id,
+        "effect": EFFECTS.to_wire[decision.effect],
+        "rule_id": decision.rule_id,
+        "reason": decision.reason,
+        "findings": [finding_fields(finding) for finding in decision.findings],
+        "policy_revision": decision.policy_revision,
+        "action_digest": decision.action_digest,
+        "decided_at": _timestamp_fields(decision.decided_at_us),
+        "permit": permit,
+        "autonomy": _AUTONOMY[decision.autonomy],
+        "used_approval_id": decision.used_approval_id,
+    }
+    if decision.budgets:
+        fields["budgets"] = [budget_fields(state) for state in decision.budgets]
+    if decision.obligations:
+        fields["obligations"] = [{"id": item.id, "details": _struct(item.details)} for item in decision.obligations]
+    if decision.approval is not None:
+        fields["approval"] = _approval(decision.approval, approval_url)
     if decision.shadow_effect is not None:
-        message.shadow_effect = EFFECTS.to_wire[decision.shadow_effect]
-    return message
+        fields["shadow_effect"] = EFFECTS.to_wire[decision.shadow_effect]
+    return fields
 
 
 def budget_fields(state: BudgetState) -> dict[str, Any]:
@@ -97,7 +96,7 @@ def _approval(requirement: ApprovalRequirement, url: str) -> decision_pb2.Approv
 def recorded_decision_to_proto(recorded: RecordedDecision, event_json: str) -> audit_pb2.RecordedDecision:
     """Return the message of a decision in the audit trail."""
     return audit_pb2.RecordedDecision(
-        decision=decision_to_proto(recorded.decision),
+        decision=decision_fields(recorded.decision),
         tenant=recorded.tenant,
         event_json=event_json,
         input_json=recorded.input_json.decode(),
@@ -170,14 +169,12 @@ def _slow_pack_to_proto(pack: SlowPack) -> control_pb2.SlowPack:
     )
 
 
-def finding_to_proto(finding: Finding) -> decision_pb2.Finding:
-    """Return the message of a finding."""
-    return decision_pb2.Finding(
-        effect=EFFECTS.to_wire[finding.effect],
-        rule_id=finding.rule_id,
-        reason=finding.reason,
-        details=_struct(finding.details) if finding.details else None,
-    )
+def finding_fields(finding: Finding) -> dict[str, Any]:
+    """Return the fields of a Finding."""
+    fields = {"effect": EFFECTS.to_wire[finding.effect], "rule_id": finding.rule_id, "reason": finding.reason}
+    if finding.details:
+        fields["details"] = _struct(finding.details)
+    return fields
 
 
 def _struct(value: Mapping[str, Any]) -> Struct:
@@ -188,7 +185,11 @@ def _struct(value: Mapping[str, Any]) -> Struct:
 
 def timestamp(time_us: int) -> Timestamp:
     """Return the message of a time in microseconds."""
-    return Timestamp(seconds=time_us // 1_000_000, nanos=time_us % 1_000_000 * 1_000)
+    return Timestamp(**_timestamp_fields(time_us))
+
+
+def _timestamp_fields(time_us: int) -> dict[str, int]:
+    return {"seconds": time_us // 1_000_000, "nanos": time_us % 1_000_000 * 1_000}
 
 
 def optional_timestamp(time_us: int) -> Timestamp | None:

@@ -50,20 +50,26 @@ class RequestValidator:
 
     def text(self, field: str, value: str, bytes_max: int, *, required: bool = False) -> str:
         """Check a printable text of at most `bytes_max` bytes of UTF-8."""
+        if not (value or required):
+            return value
         if self._has_size(field, value, bytes_max, required=required) and not value.isprintable():
             self.violation(field, _NOT_PRINTABLE)
         return value
 
     def identifier(self, field: str, value: str, bytes_max: int, *, required: bool = False) -> str:
         """Check a text that is compared and stored as it is, so it must not contain a secret."""
-        if self._has_size(field, value, bytes_max, required=required):
-            self._note(field, _identifier_error(value))
+        if not (value or required):
+            return value
+        if self._has_size(field, value, bytes_max, required=required) and (error := _identifier_error(value)):
+            self.violation(field, error)
         return value
 
     def name(self, field: str, value: str, bytes_max: int, *, required: bool = False) -> str:
         """Check a name of a person or thing: an identifier without characters that make it look like another name."""
-        if self._has_size(field, value, bytes_max, required=required):
-            self._note(field, _name_error(value))
+        if not (value or required):
+            return value
+        if self._has_size(field, value, bytes_max, required=required) and (error := _name_error(value)):
+            self.violation(field, error)
         return value
 
     def names(self, field: str, values: Sequence[str], count_max: int, bytes_max: int) -> tuple[str, ...]:
@@ -82,8 +88,8 @@ class RequestValidator:
             return ()
         for index, value in enumerate(values):
             place = f"{field}[{index}]"
-            if self._has_size(place, value, bytes_max, required=True):
-                self._note(place, error_of(value))
+            if self._has_size(place, value, bytes_max, required=True) and (error := error_of(value)):
+                self.violation(place, error)
         return tuple(values)
 
     def _has_size(self, field: str, value: str, bytes_max: int, *, required: bool) -> bool:
@@ -97,16 +103,12 @@ class RequestValidator:
             self.violation(field, f"is {size} bytes; at most {bytes_max} are accepted")
         return size <= bytes_max
 
-    def _note(self, field: str, error: str) -> None:
-        if error:
-            self.violation(field, error)
-
     def tool(self, field: str, value: str) -> str:
         """Check the name of a tool."""
         if not value:
             self.violation(field, "is required")
-        else:
-            self._note(field, _tool_error(value) if len(value) <= TOOL_CHARS_MAX else _NO_TOOL)
+        elif error := _tool_error(value) if len(value) <= TOOL_CHARS_MAX else _NO_TOOL:
+            self.violation(field, error)
         return value
 
     def tool_glob(self, field: str, value: str) -> str:
@@ -116,18 +118,16 @@ class RequestValidator:
         elif len(value) > TOOL_CHARS_MAX or not _TOOL_GLOB.match(value):
             allowed = f"1 to {TOOL_CHARS_MAX} characters of [A-Za-z0-9._:/-]"
             self.violation(field, f"must be {allowed}, with * for any text and ? for one character")
-        elif error := glob_error(value):
+        elif error := glob_error(value) or _secret_error(value):
             self.violation(field, error)
-        else:
-            self._note(field, _secret_error(value))
         return value
 
     def tenant(self, field: str, value: str) -> str:
         """Check the id of a tenant."""
         if not value:
             self.violation(field, "is required")
-        else:
-            self._note(field, _tenant_error(value) if len(value) <= TENANT_CHARS_MAX else _NO_TENANT)
+        elif error := _tenant_error(value) if len(value) <= TENANT_CHARS_MAX else _NO_TENANT:
+            self.violation(field, error)
         return value
 
     def optional_tenant(self, field: str, value: str) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, Final
 
 from placet.approvals.page import NO_APPROVAL_URL
 from placet.decision.attempt import Request
@@ -12,7 +13,7 @@ from placet.kernel.steps import TOGETHER
 from placet.scheduling.slices import Turns
 from placet.transport.grpc.interceptors.caller import current_caller
 from placet.transport.grpc.messages.from_proto import parsing, parsing_batch
-from placet.transport.grpc.messages.to_proto import decision_to_proto
+from placet.transport.grpc.messages.to_proto import decision_fields
 from placet.transport.grpc.services.outcomes import OutcomeMethods
 from placet.v1 import authorization_pb2
 
@@ -31,7 +32,8 @@ if TYPE_CHECKING:
     from placet.transport.grpc.context import Context
     from placet.transport.grpc.flows import Flows
     from placet.transport.grpc.services.watch import ChangeStreams
-    from placet.v1 import decision_pb2
+
+_DETAILS: Final = attrgetter("details")
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,8 @@ class AuthorizationServicer(OutcomeMethods):
         received_at_us = self.clock.wall_us()
         proposal = await self.turns.take(parsing(request, _traceparent(context)))
         [decision] = await self._decide([proposal], received_at_us, context.time_remaining())
-        return authorization_pb2.AuthorizeResponse(decision=self._to_proto(request, proposal, decision))
+        fields: Any = self._fields(request, proposal, decision)
+        return authorization_pb2.AuthorizeResponse(decision=fields)
 
     async def AuthorizeBatch(
         self, request: authorization_pb2.AuthorizeBatchRequest, context: Context
@@ -63,8 +66,7 @@ class AuthorizationServicer(OutcomeMethods):
         received_at_us = self.clock.wall_us()
         proposals = await self.turns.take(parsing_batch(request, _traceparent(context)))
         decisions = await self._decide(proposals, received_at_us, context.time_remaining())
-        messages = await self.turns.take(self._to_protos(request.requests, proposals, decisions))
-        return authorization_pb2.AuthorizeBatchResponse(decisions=messages)
+        return await self.turns.take(self._response(request.requests, proposals, decisions))
 
     async def AuthorizeStream(
         self, streamed: authorization_pb2.StreamedRequest, context: Context
@@ -74,8 +76,8 @@ class AuthorizationServicer(OutcomeMethods):
         seconds = streamed.timeout_ms / 1_000 if streamed.timeout_ms else context.time_remaining()
         proposal = await self.turns.take(parsing(streamed.request, streamed.traceparent or _traceparent(context)))
         [decision] = await self._decide([proposal], received_at_us, seconds)
-        decided = self._to_proto(streamed.request, proposal, decision)
-        return authorization_pb2.StreamedResponse(id=streamed.id, decision=decided)
+        fields: Any = self._fields(streamed.request, proposal, decision)
+        return authorization_pb2.StreamedResponse(id=streamed.id, decision=fields)
 
     def WatchDecision(
         self, request: authorization_pb2.WatchDecisionRequest, _context: Context
@@ -83,27 +85,29 @@ class AuthorizationServicer(OutcomeMethods):
         """Stream the changes of one decision."""
         return self.streams.of_decision(request)
 
-    def _to_protos(
+    def _response(
         self,
         requests: Sequence[authorization_pb2.AuthorizeRequest],
         proposals: Sequence[Proposal],
         decisions: Sequence[Decision],
-    ) -> Steps[list[decision_pb2.Decision]]:
-        messages: list[decision_pb2.Decision] = []
-        for request, proposal, decision in zip(requests, proposals, decisions, strict=True):
-            messages.append(self._to_proto(request, proposal, decision))
-            if not len(messages) % TOGETHER or any(finding.details for finding in decision.findings):
+    ) -> Steps[authorization_pb2.AuthorizeBatchResponse]:
+        response = authorization_pb2.AuthorizeBatchResponse()
+        add = response.decisions.add
+        for index, (request, proposal, decision) in enumerate(zip(requests, proposals, decisions, strict=True), 1):
+            add(**self._fields(request, proposal, decision))
+            if not index % TOGETHER or any(map(_DETAILS, decision.findings)):
                 yield
-        return messages
+        return response
 
-    def _to_proto(
+    def _fields(
         self, request: authorization_pb2.AuthorizeRequest, proposal: Proposal, decision: Decision
-    ) -> decision_pb2.Decision:
-        """Return the message of the decision, with its permit if that is wanted."""
-        approval_id = decision.approval.approval_id if decision.approval is not None else ""
-        url = self.approval_page.url(proposal.identity.tenant, approval_id)
+    ) -> dict[str, Any]:
+        """Return the fields of the decision's message, with its permit if that is wanted."""
         permit = self.permits.permit(decision, proposal, requested=request.include_permit)
-        return decision_to_proto(decision, permit, url)
+        url = ""
+        if decision.approval is not None:
+            url = self.approval_page.url(proposal.identity.tenant, decision.approval.approval_id)
+        return decision_fields(decision, permit, url)
 
     async def _decide(
         self, proposals: Sequence[Proposal], received_at_us: int, seconds: float | None
