@@ -10,6 +10,7 @@ import pytest
 from tests.postgres import postgres
 from tests.serving import serving, settings
 from tests.support.bundle_cache import bundle_cache
+from tests.support.quick_schema import quick_schemas
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 def pytest_cmdline_main() -> Iterator[None]:
     # Servers that tests start take a quarter less time when they find compiled modules.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-    with bundle_cache():
+    with bundle_cache(), quick_schemas():
         return (yield)
 
 

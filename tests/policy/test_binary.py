@@ -142,3 +142,9 @@ def test_a_program_sees_no_environment_of_ours(tmp_path: Path, monkeypatch: pyte
     assert "hidden" not in ended.stdout
     assert ended.stdout.endswith("\ufffd given")
     assert not process.is_executable(tmp_path)
+
+
+def test_a_program_of_go_collects_garbage_less_often(tmp_path: Path) -> None:
+    ended = run(program(tmp_path / "show", "export -p"), ["x"])
+    assert 'GOGC="400"' in ended.stdout.replace("'", '"')
+    assert 'GOMEMLIMIT="512MiB"' in ended.stdout.replace("'", '"')

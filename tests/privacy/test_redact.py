@@ -575,6 +575,11 @@ STEP_SECONDS_MAX = 0.1
 """One step: 10 ms on an idle machine, three times that on a busy one. Quadratic time would be minutes."""
 
 
+def every_step_is_short(value: Any) -> bool:
+    """In one of three attempts, because one may be interrupted. The first one is enough on an idle machine."""
+    return any(timed(value) < STEP_SECONDS_MAX for _ in range(3))
+
+
 def timed(value: Any) -> float:
     """How long the longest step of redacting takes, in seconds of this thread."""
     steps = redacting(value)
@@ -591,7 +596,7 @@ def timed(value: Any) -> float:
 @pytest.mark.parametrize("end", ["", "@", "@a.b", ".", "-----END", "PRIVATE KEY-----", "1" * 10])
 def test_each_step_is_short(unit: str, end: str) -> None:
     text = (unit * SIZE)[: SIZE // len(unit[:1].encode())] + ALL_HINTS + end
-    assert min(timed({"a": text}) for _ in range(2)) < STEP_SECONDS_MAX
+    assert every_step_is_short({"a": text})
 
 
 @pytest.mark.parametrize(
@@ -607,7 +612,7 @@ def test_each_step_is_short(unit: str, end: str) -> None:
     ],
 )
 def test_each_step_is_short_however_many_values_there_are(value: dict[str, Any]) -> None:
-    assert min(timed({**value, "h": ALL_HINTS}) for _ in range(2)) < STEP_SECONDS_MAX
+    assert every_step_is_short({**value, "h": ALL_HINTS})
 
 
 def test_an_ordinary_call_costs_microseconds() -> None:

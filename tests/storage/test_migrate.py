@@ -11,6 +11,7 @@ from sqlalchemy import inspect, text
 
 from placet.kernel.errors import ConfigurationError
 from placet.signing.keys import PublicKeys
+from placet.storage import migrate
 from placet.storage.connections.engines import connected, sqlite_url
 from placet.storage.connections.file_lock import WriterLock
 from placet.storage.database import PostgresDatabase, SqliteDatabase
@@ -24,6 +25,7 @@ from placet.storage.migrate import (
 )
 from placet.storage.sql.schema import HEAD_REVISION, metadata
 from tests.storage.making import TickingClock, commitments
+from tests.support.quick_schema import migrated
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,6 +33,11 @@ if TYPE_CHECKING:
     from placet.signing.keys import SigningKey
     from placet.storage.database import Database
     from tests.storage.replicas import Replicas
+
+
+@pytest.fixture(autouse=True)
+def real_migrations(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(migrate, "upgrade", migrated)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
