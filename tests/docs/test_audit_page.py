@@ -40,6 +40,8 @@ from placet.revisions.records import policy_confirmed
 from placet.signing.keys import load_or_create_signing_key
 from placet.storage.sql.schema import metadata
 from placet.storage.sqlite.backend import SqliteLedger
+from placet.tokens.model import AccessToken
+from placet.tokens.records import token_created, token_revoked
 from tests.docs.blocks import Block, blocks
 from tests.docs.tables import DOCS, by_name, rows
 from tests.storage.making import TickingClock, commitment
@@ -61,6 +63,7 @@ def by_hand(language: str) -> Block:
 
 
 def control_records() -> list[Commitment]:
+    token = AccessToken("tok_1", "ci", "0" * 64, (), "", (), "ann", NOW_US, NOW_US)
     switch = KillSwitch("ks_1", KillScope.TENANT, "acme", "", "mended", "ann", NOW_US)
     wish = ChangeCommand(ChangeKind.AUTONOMY_SET, "acme", "aut_1", "execute", "ann", "mended")
     counter = CounterKey("acme", "refunds", "calls", "2026-04-24", "tenant")
@@ -76,6 +79,8 @@ def control_records() -> list[Commitment]:
         excess_decided(decided(excess, accept=False), wish, NOW_US, ()),
         control_requested(wish, ControlRequest("req_1", "ann", "mended", NOW_US), NOW_US, ()),
         control_refused(wish, "NOT_FOUND", NOW_US),
+        token_created(token, wish, ()),
+        token_revoked(token, wish, NOW_US, ()),
         trail_restarted(TrailBreak(BreakKind.OLDER, "a", 9, "00" * 32, 7), "ann", "restored", NOW_US),
         policy_confirmed(wish, "r1", ["acme.yaml: lost"], NOW_US, ()),
     ]

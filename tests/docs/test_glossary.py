@@ -23,6 +23,8 @@ TERMS: Final = {
     StateTable.CONTROL_REQUESTS: "control request",
     StateTable.CONTROL_VERSIONS: "control version",
     StateTable.WEBHOOK_OUTBOX: "outbox",
+    StateTable.ACCESS_TOKENS: "access token",
+    StateTable.TOKEN_USES: "token use",
 }
 """Table of state -> its term in the glossary."""
 

@@ -52,6 +52,7 @@ FOUND = [
     ("api_key", "sk_" + "live_4eC39HqLyjWDarjtT1zdp7dc"),
     ("api_key", "rk_" + "test_4eC39HqLyjWDarjtT1zdp7dc"),
     ("api_key", "sk-proj-4eC39HqLyjWDarjtT1zdp7dc"),
+    ("api_key", "placet_" + "4eC39HqLyjWDarjtT1zdp7dc4eC39HqLyjWDarjtT1zdp7dcA"),
     ("api_key", "AIza" + "Sy4eC39HqLyjWDarjtT1zdp7dc_-4eC39Hq"),
     ("jwt", "eyJhbGciOiJFZERTQSJ9.eyJzdWIiOiIxMjM0In0.c2lnbmF0dXJl"),
     ("private_key", "-----BEGIN RSA PRIVATE KEY-----\nMIIE\n-----END RSA PRIVATE KEY-----"),

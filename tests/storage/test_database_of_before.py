@@ -1,4 +1,5 @@
-"""A database that an earlier layout of the code wrote: it opens, verifies with its state, and its keys still answer.
+"""A database that an earlier layout of the code wrote: once upgraded it opens, verifies with
+its state, its keys still answer, and it takes access tokens.
 
 `earlier/placet.db.gz` is what `placet demo` left at 4612eb7: decisions, approvals, budgets, a kill switch, outcomes.
 """
@@ -14,10 +15,14 @@ import pytest
 
 from placet.audit.records import DecisionQuery, Idempotency, IdempotentReplay
 from placet.signing.keys import load_public_keys
+from placet.storage.connections.engines import sqlite_url
+from placet.storage.migrate import SchemaState, db_upgrade
 from placet.storage.sqlite.backend import SqliteLedger
 from placet.storage.sqlite.offline import verify_database
+from placet.tokens.secret import digest_of
 from tests.storage.making import TickingClock, commitment
 from tests.support.replacing import replace
+from tests.tokens.token_env import TokenEnv, asked
 
 if TYPE_CHECKING:
     from placet.signing.keys import SigningKey
@@ -30,6 +35,7 @@ RECORDS = 62
 def database(tmp_path: Path) -> Path:
     path = tmp_path / "placet.db"
     path.write_bytes(gzip.decompress((EARLIER / "placet.db.gz").read_bytes()))
+    assert db_upgrade(sqlite_url(path)).state is SchemaState.CURRENT
     return path
 
 
@@ -58,3 +64,15 @@ async def test_its_idempotency_keys_answer_as_before(database: Path, signing_key
             assert result.decision.decision_id == decision_id
     finally:
         await ledger.close()
+
+
+async def test_it_takes_access_tokens(database: Path, signing_key: SigningKey) -> None:
+    ledger = SqliteLedger.open(database, writer="new", signing_key=signing_key, clock=TickingClock())
+    try:
+        env = TokenEnv(ledger)
+        text, token = await env.tokens.create(asked(), "ann")
+        assert await env.directory.find(digest_of(text)) == token
+    finally:
+        await ledger.close()
+    keys = load_public_keys(EARLIER).with_key(signing_key.public)
+    assert verify_database(database, keys, state=True).problems == ()

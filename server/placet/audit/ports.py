@@ -46,7 +46,7 @@ class CommitLog(Protocol):
     async def put_unaudited(self, rows: Sequence[Row]) -> Sequence[bool]:
         """Write each row as its next version, without a record. Return whether `row.version` was the stored version.
 
-        For state that says nothing about who did what: webhook deliveries.
+        For state that says nothing about who did what: webhook deliveries, last uses of access tokens.
         """
         ...
 

@@ -48,6 +48,8 @@ class RecordKind(StrEnum):
     POLICY_CONFIRMED = "policy.confirmed"
     TRAIL_RESTARTED = "trail.restarted"
     CLOCK_ACCEPTED = "clock.accepted"
+    TOKEN_CREATED = "token.created"  # noqa: S105 - not a secret
+    TOKEN_REVOKED = "token.revoked"  # noqa: S105 - not a secret
     SERVER_STARTED = "server.started"
     SERVER_STOPPED = "server.stopped"
 

@@ -28,9 +28,11 @@ if TYPE_CHECKING:
 
 STATE: Final = "state"
 """Name of the part of every record that changed state."""
-PROVEN: Final = tuple(table for table in StateTable if table is not StateTable.WEBHOOK_OUTBOX)
-"""Tables whose every change has a record. The webhook outbox is excluded: deliveries change without a record, because
-they say nothing about who did what."""
+UNPROVEN: Final = frozenset({StateTable.WEBHOOK_OUTBOX, StateTable.TOKEN_USES})
+"""Tables that change without a record, because they say nothing about who did what: webhook deliveries, and when an
+access token was last used."""
+PROVEN: Final = tuple(table for table in StateTable if table not in UNPROVEN)
+"""Tables whose every change has a record."""
 
 
 class RowChange(NamedTuple):

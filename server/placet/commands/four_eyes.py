@@ -35,6 +35,8 @@ class ChangeKind(StrEnum):
     POLICY_CONFIRM = "policy.confirm"
     EXCESS_ACCEPT = "excess.accept"
     EXCESS_DROP = "excess.drop"
+    TOKEN_CREATE = "token.create"  # noqa: S105 - not a secret
+    TOKEN_REVOKE = "token.revoke"  # noqa: S105 - not a secret
 
 
 @dataclass(frozen=True, slots=True)

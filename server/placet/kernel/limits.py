@@ -87,6 +87,16 @@ BUDGET_COUNTERS_DEFAULT: Final = 10
 """Counters of one budget in one answer unless the request names a number."""
 BUDGET_COUNTERS_MAX: Final = 100
 """Counters of one budget in one answer, the largest first."""
+TOKENS_MAX: Final = 1_000
+"""Access tokens that are neither revoked nor expired. Each process holds all of them in memory."""
+TOKEN_TTL_SECONDS_DEFAULT: Final = 7_776_000
+"""How long an access token is valid unless its maker says otherwise: 90 days."""
+TOKEN_TTL_SECONDS_MAX: Final = 31_536_000
+"""The longest validity of an access token: a year. None is valid forever."""
+TOKEN_GRANTS_MAX: Final = 16
+"""Grants of one access token."""
+TOKEN_TENANTS_MAX: Final = 64
+"""Tenants of one grant of an access token, and its patterns of agents."""
 STEP_MAX: Final = 1_000_000
 BATCH_ACTIONS_MAX: Final = 100
 """Actions of one AuthorizeBatch. They share one commit, so this limits how long other commits wait for it."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from placet.kernel.limits import AUTONOMY_RULES_MAX, KILL_SWITCHES_MAX
+from placet.kernel.limits import AUTONOMY_RULES_MAX, KILL_SWITCHES_MAX, TOKENS_MAX
 
 NOTHING_WAS_ALLOWED: Final = "NOTHING_WAS_ALLOWED"
 SECOND_PERSON_NEEDED: Final = "SECOND_PERSON_NEEDED"
@@ -12,6 +12,7 @@ CONCERNED_MAY_NOT_CHANGE: Final = "CONCERNED_MAY_NOT_CHANGE"
 AGENT_MAY_NOT_CHANGE: Final = "AGENT_MAY_NOT_CHANGE"
 KILL_SWITCHES_FULL: Final = "KILL_SWITCHES_FULL"
 AUTONOMY_RULES_FULL: Final = "AUTONOMY_RULES_FULL"
+TOKENS_FULL: Final = "TOKENS_FULL"
 EXCESS_DECIDED: Final = "EXCESS_DECIDED"
 BUDGET_BELOW_ZERO: Final = "BUDGET_BELOW_ZERO"
 APPROVAL_ENDED: Final = "APPROVAL_ENDED"
@@ -32,6 +33,7 @@ REFUSALS: Final = {
     AGENT_MAY_NOT_CHANGE: "an agent may not loosen a control; a person must change it",
     KILL_SWITCHES_FULL: f"limit of {KILL_SWITCHES_MAX} kill switches reached; clear unused ones, or set a wider one",
     AUTONOMY_RULES_FULL: f"limit of {AUTONOMY_RULES_MAX} autonomy rules reached; clear unused ones, or set a wider one",
+    TOKENS_FULL: f"limit of {TOKENS_MAX} access tokens reached; revoke unused ones, or use JWTs of an issuer",
     EXCESS_DECIDED: "the excess of this outcome was already accepted or dropped",
     BUDGET_BELOW_ZERO: "the adjustment gives back more than was used; give back at most what was used",
     APPROVAL_ENDED: "the approval has ended, so votes no longer count",

@@ -39,6 +39,8 @@ class StateTable(StrEnum):
     CONTROL_VERSIONS = "control_versions"
     WEBHOOK_OUTBOX = "webhook_outbox"
     APPROVAL_INDEX = "approval_index"
+    ACCESS_TOKENS = "access_tokens"
+    TOKEN_USES = "access_token_uses"  # noqa: S105 - not a secret
 
 
 class RowKey(Struct, frozen=True, gc=False, order=True):
@@ -159,7 +161,7 @@ class RowQuery:
     """Selects rows of a table, newest first.
 
     Returns at most PAGE_SIZE_MAX rows at once. It reads all rows of the tenant, except in the tables that people list:
-    approvals, kill switches, autonomy and control requests.
+    approvals, kill switches, autonomy, control requests and access tokens.
     """
 
     table: StateTable

@@ -203,12 +203,13 @@ DETECTORS: Final = (
     ),
     Detector(
         "api_key",
-        ("sk_", "rk_", "sk-", "whsec_", "AIza", "glpat-", "npm_", "SG.", "dop_v1_", "hf_"),
+        ("sk_", "rk_", "sk-", "whsec_", "AIza", "glpat-", "npm_", "SG.", "dop_v1_", "hf_", "placet_"),
         _matching(
             r"[sr]k_(?<![A-Za-z0-9][sr]k_)(?:live|test)_[A-Za-z0-9]{10,}+|sk_(?<![A-Za-z0-9]sk_)[A-Za-z0-9]{20,}+"
             r"|sk-(?<![\w-]sk-)(?=[\w-]{0,40}?[0-9])[\w-]{20,}+|whsec_[A-Za-z0-9]{20,}+"
             r"|AIza[\w-]{35}|glpat-[\w-]{20,}+|npm_(?<![A-Za-z0-9]npm_)[A-Za-z0-9]{36}"
-            r"|SG\.(?<![A-Za-z0-9]SG\.)[\w-]{22}\.[\w-]{43}|dop_v1_[a-f0-9]{64}|hf_(?<![A-Za-z0-9]hf_)[A-Za-z0-9]{34,}+",
+            r"|SG\.(?<![A-Za-z0-9]SG\.)[\w-]{22}\.[\w-]{43}|dop_v1_[a-f0-9]{64}|hf_(?<![A-Za-z0-9]hf_)[A-Za-z0-9]{34,}+"
+            r"|placet_(?<![A-Za-z0-9]placet_)[A-Za-z0-9]{40,}+",
             re.ASCII,
         ),
     ),

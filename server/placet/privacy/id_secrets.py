@@ -38,7 +38,7 @@ _MARKS: Final = re.compile(r"[= \"'<%\uff1d]|[0-9]{4}-[0-9]{4}")
 """Without any of these there is no name with a value, no card number in groups, and no scheme."""
 _PREFIXES: Final = (
     *("://", "sk-", "sk_", "rk_", "whsec_", "AIza", "glpat-", "npm_", "eyJ", "AKIA", "ASIA", "xox", "xapp-"),
-    *("ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "hooks.slack", "SG.", "dop_v1_", "hf_"),
+    *("ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "hooks.slack", "SG.", "dop_v1_", "hf_", "placet_"),
 )
 """Each token with a known form contains one of these, and has at least _TOKEN_CHARS_MIN characters."""
 _has_prefix: Final = contains_any(_PREFIXES)

@@ -20,7 +20,7 @@ from sqlalchemy import (
 from placet.kernel.state import StateTable
 from placet.storage.sql.columns import TEXT
 
-HEAD_REVISION: Final = "0003"
+HEAD_REVISION: Final = "0004"
 """The newest migration: the schema that this version of Placet reads and writes."""
 
 metadata: Final = MetaData(
@@ -119,7 +119,13 @@ counters: Final = Table(
 )
 
 
-BROWSED: Final = (StateTable.APPROVALS, StateTable.KILL_SWITCHES, StateTable.AUTONOMY, StateTable.CONTROL_REQUESTS)
+BROWSED: Final = (
+    StateTable.APPROVALS,
+    StateTable.KILL_SWITCHES,
+    StateTable.AUTONOMY,
+    StateTable.CONTROL_REQUESTS,
+    StateTable.ACCESS_TOKENS,
+)
 """Tables that people list, by status or entirely. No allowed decision inserts into them, so indexes for it cost
 decisions nothing."""
 

@@ -1,0 +1,1 @@
+"""Access tokens: random credentials that Placet creates, stores as a hash, and revokes."""
