@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from placet.decision.combining import deny_overrides
-from placet.engine.answer import NO_PLACES, read_answer
-from placet.engine.verdicts import read_verdict
+from placet.engine.answer import read_answer
+from placet.engine.verdicts import NO_PLACES, read_verdict
 from placet.kernel.limits import FINDING_DETAILS_BYTES_MAX
 from placet.kernel.model import Effect, Finding, Indeterminate, Obligation, Verdict
 from placet.policy.rego.rule_locations import RuleLocations
@@ -29,6 +29,24 @@ ALLOW: dict[str, Any] = {**NOTHING, "allow": [[], [FINDING]]}
 def read(answer: Any) -> Verdict | Indeterminate:
     raw = answer if isinstance(answer, bytes) else orjson.dumps(answer)
     return read_verdict(raw, "0", "r1", PLACES)
+
+
+def test_an_answer_without_details_is_decoded_once_for_each_revision() -> None:
+    raw = orjson.dumps(ALLOW)
+    first, second, other = (read_verdict(raw, "0", revision, PLACES) for revision in ("r1", "r1", "r2"))
+    assert first is second
+    assert isinstance(other, Verdict)
+    assert other.policy_revision == "r2"
+
+
+def test_details_are_decoded_for_each_action() -> None:
+    """They may quote a request, so they are not kept: neither as OPA writes them, nor with blanks or escapes."""
+    raw = orjson.dumps({**ALLOW, "allow": [[{**FINDING, "details": {"a": 1}}]]})
+    for spelled in (raw, raw.replace(b'"details":', b'"details" :'), raw.replace(b'"details"', b'"d\\u0065tails"')):
+        first, second = (read_verdict(spelled, "0", "r1", PLACES) for _ in range(2))
+        assert isinstance(first, Verdict)
+        assert first == second
+        assert first.findings[0].details is not second.findings[0].details
 
 
 def test_the_findings_of_all_packs_are_read_by_effect() -> None:

@@ -41,7 +41,8 @@ def charges(
     for budget in catalogue.budgets_of(proposal.action.tool):
         if moves_no_money and budget.measure is Measure.AMOUNT:
             continue
-        if not budget.match.covers_place(workflow, environment):
+        match = budget.match
+        if (match.workflows or match.environments) and not match.covers_place(workflow, environment):
             continue
         charge = _charge(budget, catalogue, proposal, now_us)
         if isinstance(charge, Charge):
@@ -104,7 +105,8 @@ def carried_over(
     Only the legacy key of the spelling in the request is known. So a caller that changes the spelling at the time of
     the upgrade may spend up to one limit more until the window ends, because its legacy counter is not found.
     """
-    if not any(charge.earlier in counters for charge in charges):
+    earlier = [charge.earlier for charge in charges if charge.earlier is not None]
+    if not earlier or counters.keys().isdisjoint(earlier):
         return tuple(charges), counters
     combined = dict(counters)
     carried = []

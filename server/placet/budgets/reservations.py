@@ -91,8 +91,10 @@ def open_reservation(
         run_id=proposal.run.run_id,
         workflow=proposal.run.workflow,
         holds=tuple(
-            Hold(charge.counter, charge.amount, charge.budget.limit, charge.resets_at_us, charge.budget.unreported)
-            for charge in charges
+            [
+                Hold(charge.counter, charge.amount, charge.budget.limit, charge.resets_at_us, charge.budget.unreported)
+                for charge in charges
+            ]
         ),
         state=ReservationState.HELD,
         created_at_us=now_us,

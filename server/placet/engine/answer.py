@@ -8,19 +8,18 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 import orjson
 
-from placet.engine.verdicts import read_verdict
+from placet.engine.verdicts import NO_PLACES, read_verdict
 from placet.kernel import rule_ids
 from placet.kernel.model import Indeterminate, Verdict
-from placet.policy.rego.rule_locations import RuleLocations
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from placet.policy.rego.rule_locations import RuleLocations
+
 _HTTP_OK: Final = 200
 _WORD: Final = re.compile(r"[a-z_]{1,64}")
 _BUILTIN: Final = re.compile(r"([a-z][a-z0-9_.]{0,63}): ")
-NO_PLACES: Final = RuleLocations({})
-"""No rule has a known place."""
 
 
 class _Answer(msgspec.Struct):
@@ -69,9 +68,10 @@ def read_answer(
     if answer.result is msgspec.UNSET:
         raise AnswerError(rule_ids.UNDEFINED, "no result: data.placet.main.decisions is undefined")
     result = _result(answer.result)
-    if not result.keys() <= {str(index) for index in range(input_count)}:
+    indexes = [str(index) for index in range(input_count)]
+    if not result.keys() <= set(indexes):
         raise AnswerError(rule_ids.ANSWER_INVALID, "result is not an object with the indexes of the inputs")
-    return [_verdict(result, str(index), revision, places) for index in range(input_count)]
+    return [_verdict(result, index, revision, places) for index in indexes]
 
 
 def _result(raw: msgspec.Raw) -> dict[str, msgspec.Raw]:

@@ -10,10 +10,11 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
-from placet.engine.answer import NO_PLACES, AnswerError, read_answer
+from placet.engine.answer import AnswerError, read_answer
 from placet.engine.connections import Connections
 from placet.engine.http import AnswerTooLargeError, ConnectionFailedError
 from placet.engine.patience import Patience
+from placet.engine.verdicts import NO_PLACES
 from placet.kernel import rule_ids
 from placet.kernel.limits import OPA_QUERY_BYTES_MAX
 from placet.kernel.model import Indeterminate

@@ -9,6 +9,7 @@ and one list of `findings`, each with its effect.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import msgspec
@@ -19,12 +20,13 @@ from placet.decision.obligations import OBLIGATIONS, InvalidObligationsError, ob
 from placet.kernel import rule_ids
 from placet.kernel.limits import REASON_CHARS_MAX, RULE_ID_CHARS_MAX
 from placet.kernel.model import Effect, Finding, Indeterminate, Verdict
+from placet.policy.rego.rule_locations import RuleLocations
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from placet.policy.rego.rule_locations import RuleLocations
-
+NO_PLACES: Final = RuleLocations({})
+"""No rule has a known place."""
 _EFFECTS: Final = {effect.value: effect for effect in Effect}
 _Effect = Literal["deny", "require_approval", "allow"]
 _RULE_ID: Final = f"^{rule_ids.RULE_ID_PATTERN.pattern}"
@@ -33,6 +35,10 @@ _Reason = Annotated[str, msgspec.Meta(max_length=REASON_CHARS_MAX)]
 _NO_DETAILS: Final = b"{}"
 _SURELY_BOUNDED: Final = 256
 """Details of at most so many bytes are not measured: written again they stay small, and they cannot nest too deeply."""
+_PLAIN_BYTES_MAX: Final = 1_024
+"""Largest answer without details that is kept: 3 MB for all of them. Details are not kept: they may quote a request."""
+_DETAILS: Final = b'"details":'
+_EMPTY_DETAILS: Final = b'"details":{}'
 _PLACE: Final = re.compile(r"(?P<what>.*?)(?: - at `\$\.?(?P<place>[^`]*)`)?", re.DOTALL)
 _INDEXES: Final = re.compile(r"\[(\d+)\]")
 
@@ -75,8 +81,22 @@ class _ShapeError(Exception):
         super().__init__(why)
 
 
+@lru_cache(maxsize=1_024)
+def _plain_verdict(raw: bytes, revision: str) -> Verdict | None:
+    """Return the verdict of an answer without details, which most actions have in common; None for any other answer."""
+    try:
+        verdict = _verdict(raw, revision, NO_PLACES)
+    except (InvalidObligationsError, _ShapeError):
+        return None
+    return None if any(finding.details for finding in verdict.findings) else verdict
+
+
 def read_verdict(raw: bytes, index: str, revision: str, places: RuleLocations) -> Verdict | Indeterminate:
     """Return the verdict of one answer; Indeterminate when its shape is wrong. `places` maps rules to file and line."""
+    if len(raw) <= _PLAIN_BYTES_MAX and raw.count(_DETAILS) == raw.count(_EMPTY_DETAILS):
+        plain = _plain_verdict(raw, revision)
+        if plain is not None:
+            return plain
     try:
         return _verdict(raw, revision, places)
     except (InvalidObligationsError, _ShapeError) as error:

@@ -208,7 +208,7 @@ class Batcher(Generic[Item, Result]):
     def _finish(self, group: Group[_Submission[Item, Result]], results: Sequence[Result | Postponed]) -> None:
         """Set the results of the future, or move the items to the slower batcher."""
         submission = group.entry
-        if not any(result is POSTPONED for result in results):
+        if POSTPONED not in results:
             _settle(submission.future, cast("Sequence[Result]", results))
         elif self._slower is None:
             _fail(submission.future, AssertionError("only a batcher with a slower one postpones items"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -153,7 +154,11 @@ class _ObservedDecisionPoint:
             return
         await self.observer.report_ledger(works=True)
         metrics, now_us = self.observer.metrics, self.clock.wall_us()
-        metrics.decision_counter.add(answer for answer in answers if isinstance(answer, Decision))
-        for request, answer in zip(requests, answers, strict=True):
-            if isinstance(answer, Decision):
-                metrics.latency.observe(max(0, now_us - request.received_at_us) / 1e6)
+        metrics.decision_counter.add([answer for answer in answers if isinstance(answer, Decision)])
+        received = [
+            request.received_at_us
+            for request, answer in zip(requests, answers, strict=True)
+            if isinstance(answer, Decision)
+        ]
+        for received_at_us, count in Counter(received).items():
+            metrics.latency.observe_many(max(0, now_us - received_at_us) / 1e6, count)

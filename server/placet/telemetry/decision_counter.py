@@ -27,7 +27,7 @@ class DecisionCounter:
 
     def add(self, decisions: Iterable[Decision]) -> None:
         """Count the decisions."""
-        keys = collections.Counter((decision.effect, decision.rule_id) for decision in decisions)
+        keys = collections.Counter([(decision.effect, decision.rule_id) for decision in decisions])
         for (effect, rule_id), count in keys.items():
             self._child(effect, label_of(rule_id)).inc(count)
 

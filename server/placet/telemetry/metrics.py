@@ -9,11 +9,12 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Literal
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+from prometheus_client import CollectorRegistry, Counter, Gauge, start_http_server
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 from placet.kernel.errors import ConfigurationError
 from placet.telemetry.decision_counter import DecisionCounter
+from placet.telemetry.latency_histogram import LatencyHistogram
 from placet.telemetry.metrics_folder import FOLDER_VARIABLE
 
 if TYPE_CHECKING:
@@ -127,8 +128,8 @@ class Metrics:
     def _gauge(self, name: str, description: str, merge: Merge) -> Gauge:
         return Gauge(name, description, registry=self.registry, multiprocess_mode=merge)
 
-    def _histogram(self, name: str, description: str, buckets: tuple[float, ...]) -> Histogram:
-        return Histogram(name, description, buckets=buckets, registry=self.registry)
+    def _histogram(self, name: str, description: str, buckets: tuple[float, ...]) -> LatencyHistogram:
+        return LatencyHistogram(name, description, buckets=buckets, registry=self.registry)
 
     def watch_depth(self, depth: Callable[[], float], slow_depth: Callable[[], float]) -> None:
         """Add gauges of the depths of the queue and of the slow lane's queue."""
