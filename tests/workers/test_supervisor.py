@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import structlog
+import uvloop
 
 from placet.kernel.errors import ConfigurationError, UnavailableError
 from placet.telemetry.metrics import Metrics
@@ -120,6 +121,20 @@ async def test_messages_arrive_whole_and_in_order() -> None:
     right.close()
 
 
+def test_a_message_to_a_process_that_just_ended_is_lost() -> None:
+    async def send_after_the_end() -> None:
+        own, theirs = socket.socketpair()
+        channel = await Channel.over(own)
+        theirs.close()
+        with pytest.raises(EOFError):
+            await channel.receive()
+        for _ in range(3):  # uvloop closes the transport soon after the end, before anything calls `close`
+            await asyncio.sleep(0)
+            channel.send(RecordsStored())
+
+    uvloop.run(send_after_the_end())  # asyncio's own transports ignore the write
+
+
 def test_the_port_is_reserved_and_free_again() -> None:
     with reserved_port("127.0.0.1:0") as listen:
         with pytest.raises(ConfigurationError, match="cannot listen on"), reserved_port(listen):
@@ -130,3 +145,16 @@ def test_the_port_is_reserved_and_free_again() -> None:
             shared.bind((host, int(port)))
     with reserved_port(listen) as again:
         assert again == listen
+
+
+def test_connections_of_a_server_that_was_just_stopped_do_not_hold_the_port() -> None:
+    with socket.socket() as listener:  # as a server without workers does: the port is not shared
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        host, port = listener.getsockname()
+        with socket.create_connection((host, port)) as caller:
+            listener.accept()[0].close()  # the side that closes first lingers in TIME_WAIT
+            assert caller.recv(1) == b""
+    with reserved_port(f"{host}:{port}") as listen:
+        assert listen == f"{host}:{port}"

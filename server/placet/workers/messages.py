@@ -122,7 +122,7 @@ class Channel:
 
     def send(self, message: object) -> None:
         """Send a message soon. It is lost when the other process has ended, which `receive` then reports."""
-        if self._closed:
+        if self._closed or self._writer.is_closing():  # the loop may see the end of the other process first
             return
         content = pickle.dumps(message)
         self._writer.write(len(content).to_bytes(_LENGTH_BYTES) + content)

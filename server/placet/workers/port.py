@@ -8,6 +8,7 @@ could not be shared in this way.
 from __future__ import annotations
 
 import contextlib
+import errno
 import socket
 from typing import TYPE_CHECKING
 
@@ -27,12 +28,34 @@ def reserved_port(listen: str) -> Iterator[str]:
     require_free(listen)
     host, _, port = listen.rpartition(":")
     family, *_, address = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)[0]
-    with socket.socket(family, socket.SOCK_STREAM) as reserved:
-        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    with contextlib.ExitStack() as stack:
         try:
-            reserved.bind(address)
+            reserved = _bind(stack, family, address)
         except OSError as error:  # taken since `require_free`
             raise ConfigurationError(
                 f"cannot listen on {listen}: {error.strerror}; choose another with --listen"
             ) from error
         yield f"{host}:{reserved.getsockname()[1]}"
+
+
+def _bind(stack: contextlib.ExitStack, family: socket.AddressFamily, address: tuple[object, ...]) -> socket.socket:
+    """Return a socket bound to the address, which closes with the stack."""
+    try:
+        return _bound(stack, family, address, socket.SO_REUSEPORT)
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise
+    # The address is free, but connections of a server that did not share it linger (TIME_WAIT), such as one without
+    # workers that was just stopped. SO_REUSEADDR ignores them. It is not set at first, because until the workers listen
+    # another program could then take the address with it.
+    return _bound(stack, family, address, socket.SO_REUSEPORT, socket.SO_REUSEADDR)
+
+
+def _bound(
+    stack: contextlib.ExitStack, family: socket.AddressFamily, address: tuple[object, ...], *options: int
+) -> socket.socket:
+    bound = stack.enter_context(socket.socket(family, socket.SOCK_STREAM))
+    for option in options:
+        bound.setsockopt(socket.SOL_SOCKET, option, 1)
+    bound.bind(address)
+    return bound
