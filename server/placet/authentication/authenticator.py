@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 CREDENTIAL_MISSING: Final = "CREDENTIAL_MISSING"
 CREDENTIAL_INVALID: Final = "CREDENTIAL_INVALID"
 CREDENTIAL_EXPIRED: Final = "CREDENTIAL_EXPIRED"
+ISSUER_KEYS_UNAVAILABLE: Final = "ISSUER_KEYS_UNAVAILABLE"
 BEARER_BYTES_MAX: Final = 16_384
 """Longest credential in a header. JWTs of providers that list groups take up to about 8 KiB."""
 _SCHEME: Final = "bearer "
@@ -28,8 +29,8 @@ class BearerVerifier(Protocol):
         """Return whom it proves. UnauthenticatedError if it does not prove a caller."""
 
 
-class JwtVerifier(BearerVerifier, Protocol):
-    """Verifies JWTs, of callers and of users."""
+class UserVerifier(Protocol):
+    """Verifies user tokens."""
 
     async def user(self, token: str) -> User:
         """Return the user whom it proves. UnauthenticatedError if it does not prove a user."""
@@ -46,13 +47,15 @@ class AcceptedCredentials(Struct, frozen=True):
     """The accepted kinds of credentials. None for a kind that is not accepted. Implements `Authenticator`."""
 
     tokens: BearerVerifier | None = None
-    jwts: JwtVerifier | None = None
+    jwts: BearerVerifier | None = None
     certificates: CertificateVerifier | None = None
+    users: UserVerifier | None = None
+    """Of user tokens, whatever credentials callers have."""
 
     async def authenticate(self, credentials: Credentials) -> Principal:
         """Return the caller. A bearer credential counts before a certificate."""
         if len(credentials.authorization) > 1:
-            raise _invalid("the call has several authorization headers; send one")
+            raise invalid("the call has several authorization headers; send one")
         if credentials.authorization:
             return await self._bearer(_bearer_of(credentials.authorization[0]), credentials.peer)
         if credentials.certificate and self.certificates is not None:
@@ -61,16 +64,16 @@ class AcceptedCredentials(Struct, frozen=True):
 
     async def user_of(self, token: str) -> User:
         """Return the user of a user token."""
-        if self.jwts is None:
-            raise _invalid("identity.user_token: the server trusts no issuer of user tokens")
+        if self.users is None:
+            raise invalid("identity.user_token: the server trusts no issuer of user tokens")
         if len(token) > BEARER_BYTES_MAX:
-            raise _invalid(f"identity.user_token: is longer than {BEARER_BYTES_MAX} bytes")
-        return await self.jwts.user(token)
+            raise invalid(f"identity.user_token: is longer than {BEARER_BYTES_MAX} bytes")
+        return await self.users.user(token)
 
     async def _bearer(self, bearer: str, peer: str) -> Principal:
         verifier = self.tokens if bearer.startswith(TOKEN_PREFIX) else self.jwts
         if verifier is None:
-            raise _invalid(f"this kind of credential is not accepted; send {self._kinds()}")
+            raise invalid(f"this kind of credential is not accepted; send {self._kinds()}")
         return await verifier.principal(bearer, peer)
 
     def _kinds(self) -> str:
@@ -84,11 +87,12 @@ class AcceptedCredentials(Struct, frozen=True):
 
 def _bearer_of(header: str) -> str:
     if len(header) > BEARER_BYTES_MAX:
-        raise _invalid(f"the authorization header is longer than {BEARER_BYTES_MAX} bytes")
+        raise invalid(f"the authorization header is longer than {BEARER_BYTES_MAX} bytes")
     if header[: len(_SCHEME)].lower() != _SCHEME:
-        raise _invalid('the authorization header must be "Bearer" and the credential')
+        raise invalid('the authorization header must be "Bearer" and the credential')
     return header[len(_SCHEME) :].strip()
 
 
-def _invalid(text: str) -> UnauthenticatedError:
-    return UnauthenticatedError(CREDENTIAL_INVALID, text)
+def invalid(text: str, cause: str = "") -> UnauthenticatedError:
+    """Return the error of a credential that proves nothing. `cause` is for the log alone."""
+    return UnauthenticatedError(CREDENTIAL_INVALID, text, cause)

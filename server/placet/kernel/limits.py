@@ -211,6 +211,22 @@ WEBHOOK_POLL_SECONDS: Final = 2
 """How often a server looks for due deliveries without having been notified: those of other replicas, and retries."""
 WEBHOOK_SECRETS_MAX: Final = 4
 """Secrets that sign at the same time: the old and the new one, and those of a rotation that was started twice."""
+PROVIDER_SECONDS_MAX: Final = 5
+"""One answer of an identity provider, from the DNS lookup to its last byte. A call with a new key waits for it."""
+PROVIDER_ANSWER_BYTES_MAX: Final = 262_144
+"""One document of an identity provider. The key sets of large providers have 20 KiB."""
+ISSUER_KEYS_MAX: Final = 100
+"""Keys of one issuer. Providers publish fewer than ten."""
+ISSUER_KEYS_REFRESH_SECONDS: Final = 300
+"""How often the keys of an issuer are read again: a key that the provider withdraws counts no longer than this."""
+ISSUER_KEYS_FILE_SECONDS: Final = 10
+"""How often a `jwks_file` is read again."""
+ISSUER_KEYS_RETRY_SECONDS: Final = 10
+"""How often unreadable keys are tried again, and how often tokens with unknown keys cause another reading."""
+ISSUER_KEYS_READINGS_AT_ONCE: Final = 3
+"""Readings that tokens with unknown keys cause without a wait, so that a new key counts at once."""
+VERIFIED_TOKENS_MAX: Final = 16_384
+"""JWTs whose verification is remembered: those of a large company's agents, in 20 MB."""
 STORE_CONNECT_SECONDS_MAX: Final = 4
 """Connecting to PostgreSQL. Callers learn after this time that it cannot be reached."""
 STORE_IDLE_MS_MAX: Final = 2_000

@@ -6,16 +6,27 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from placet.authentication.authenticator import AcceptedCredentials
+from placet.authentication.document import Method
 from placet.authentication.file import read_authentication_file
+from placet.server.issuers import open_jwt_credentials
 
 if TYPE_CHECKING:
+    import contextlib
+
     from placet.identity.ports import Authenticator
     from placet.server.core import Core
 
 
-def build_authenticator(core: Core) -> Authenticator | None:
-    """Return what authenticates callers; None where callers are not authenticated. ConfigurationError says why not."""
+async def open_authenticator(stack: contextlib.AsyncExitStack, core: Core) -> Authenticator | None:
+    """Return what authenticates callers; None where callers are not authenticated. ConfigurationError says why not.
+
+    The stack ends its background work.
+    """
     if not core.settings.auth_file:
         return None
-    read_authentication_file(Path(core.settings.auth_file))
-    return AcceptedCredentials()
+    document = read_authentication_file(Path(core.settings.auth_file))
+    jwts = await open_jwt_credentials(stack, core, document.issuers)
+    return AcceptedCredentials(
+        jwts=jwts if Method.JWT in document.accept else None,
+        users=jwts if any(entry.is_for_users for entry in document.issuers) else None,
+    )

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from placet.audit.ports import Ledger
     from placet.audit.records import Commitment
+    from placet.authentication.issuer_keys import KeysReport
     from placet.kernel.clock import Clock
     from placet.revisions.status import SlowPack
     from placet.server.ledger_clock import LedgerClock
@@ -117,6 +118,15 @@ class ServerObserver:
         self.metrics.slow_packs.labels(pack.pack).inc()
         fields = {"seconds": pack.seconds, "ended": pack.ended, "bytes": pack.input_bytes}
         self.log.warning("policy slow", pack=pack.pack, tool=pack.tool, tenant=pack.tenant, **fields)
+
+    def issuer_keys(self, report: KeysReport) -> None:
+        """Report that the keys of an issuer were read, or could not be read."""
+        self.metrics.issuer_keys_unreadable.labels(report.issuer).set(int(bool(report.error)))
+        if not report.error:
+            self.log.info("issuer keys read", issuer=report.issuer, keys=report.keys, skipped=list(report.skipped))
+            return
+        until = rfc3339(report.usable_until_us) if report.usable_until_us else "none; its tokens are refused"
+        self.log.error("issuer keys unreadable", issuer=report.issuer, cause=report.error, last_keys_count_until=until)
 
     def loop_blocked(self, seconds: float, cpu_seconds: float, functions: str) -> None:
         """Report that something blocked the event loop, and which functions ran then."""

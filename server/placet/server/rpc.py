@@ -8,7 +8,7 @@ from placet.approvals.page import ApprovalUrlTemplate
 from placet.kernel.limits import SHUTDOWN_SECONDS_MAX
 from placet.permits.claims import jwk_set
 from placet.permits.issuing import PermitIssuer
-from placet.server.authentication import build_authenticator
+from placet.server.authentication import open_authenticator
 from placet.server.controls import control_servicer
 from placet.server.decisions import build_decisions
 from placet.server.outcomes import build_outcomes
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from placet.actions.outcome import OutcomeReport
+    from placet.identity.ports import Authenticator
     from placet.outcomes.service import OutcomeReply
     from placet.permits.claims import PermitKeys
     from placet.scheduling.batching import Batcher
@@ -57,7 +58,10 @@ class Rpc:
 
     async def start(self, stack: contextlib.AsyncExitStack, listen: str, *, share_port: bool = False) -> str:
         """Accept calls until the stack closes. Returns the address. `share_port`: other processes listen there too."""
-        rpc = _build_rpc(self._core, self._approvals, self._decisions, self._outcomes, share_port=share_port)
+        authenticator = await open_authenticator(stack, self._core)
+        rpc = _build_rpc(
+            self._core, self._approvals, self._decisions, self._outcomes, authenticator, share_port=share_port
+        )
         stack.push_async_callback(rpc.stop, RPC_GRACE_SECONDS)
         address = await rpc.start(listen)
         self._core.observer.rpc = rpc
@@ -70,6 +74,7 @@ def _build_rpc(
     approvals: ApprovalParts,
     decisions: DecisionParts,
     outcomes: Batcher[OutcomeReport, OutcomeReply],
+    authenticator: Authenticator | None,
     *,
     share_port: bool,
 ) -> RpcServer:
@@ -89,7 +94,7 @@ def _build_rpc(
     servicers = Servicers(authorization, approvals.servicer, AuditServicer(core.ledger), control, approvals.streams)
     recorder = InvalidRequestRecorder(decisions.invalid_requests, clock)
     intake = Intake(observer.shed)
-    interceptors = interceptor_chain(intake, recorder, observer.error, build_authenticator(core))
+    interceptors = interceptor_chain(intake, recorder, observer.error, authenticator)
     return RpcServer(servicers, interceptors, intake, reflect=settings.reflection, share_port=share_port)
 
 

@@ -63,6 +63,9 @@ class Metrics:
         self.shed = self._counter(
             "placet_requests_shed", "Requests rejected under load before any work, by reason", "reason"
         )
+        self.issuer_keys_unreadable = self._gauge(
+            "placet_issuer_keys_unreadable", "1 while the keys of an issuer of JWTs cannot be read", "livemax", "issuer"
+        )
         self.open_approvals = self._gauge(
             "placet_open_approvals", "Approvals that are pending or granted and not yet used", "livemax"
         )
@@ -125,8 +128,8 @@ class Metrics:
     def _counter(self, name: str, description: str, *labels: str) -> Counter:
         return Counter(name, description, labels, registry=self.registry)
 
-    def _gauge(self, name: str, description: str, merge: Merge) -> Gauge:
-        return Gauge(name, description, registry=self.registry, multiprocess_mode=merge)
+    def _gauge(self, name: str, description: str, merge: Merge, *labels: str) -> Gauge:
+        return Gauge(name, description, labels, registry=self.registry, multiprocess_mode=merge)
 
     def _histogram(self, name: str, description: str, buckets: tuple[float, ...]) -> LatencyHistogram:
         return LatencyHistogram(name, description, buckets=buckets, registry=self.registry)
