@@ -32,6 +32,7 @@ from placet.revisions.status import PolicyEventKind, ServedSource
 from tests.freezing import freeze
 from tests.serving import REGO_DIR
 from tests.support.bundle_cache import seed_bundles
+from tests.support.checked_policies import remember_checked_policies
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -88,6 +89,7 @@ class Supervised:
         asks: bool = True,
     ) -> None:
         self.memory = memory
+        self._changes = 0
         self.rego_dir = folder / "rego"
         if not self.rego_dir.exists():
             shutil.copytree(REGO_DIR, self.rego_dir, ignore=shutil.ignore_patterns("*_test.rego"))
@@ -127,7 +129,8 @@ class Supervised:
     def change(self, text: str = "") -> None:
         """Another revision, that decides as before."""
         pack = self.rego_dir / "policy" / "refunds" / "refunds.rego"
-        pack.write_text(f"{pack.read_text()}\n# {text or time.monotonic_ns()}\n")
+        self._changes += 1
+        pack.write_text(f"{pack.read_text()}\n# {text or self._changes}\n")
 
     def spoil(self) -> Callable[[], object]:
         """Break the policy; what mends it."""
@@ -152,6 +155,11 @@ def engines() -> set[int]:
 
 def folders() -> set[Path]:
     return set(Path(tempfile.gettempdir()).glob(f"{FOLDER}{os.getpid()}-*"))
+
+
+@pytest.fixture(autouse=True)
+def policies_are_checked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    remember_checked_policies(monkeypatch)
 
 
 @pytest.fixture

@@ -40,6 +40,8 @@ START_SECONDS_MAX: Final = 30.0
 STOP_SECONDS_MAX: Final = 12.0
 """The server's own limit, plus time for a busy machine."""
 POLL_SECONDS: Final = 0.02
+CHILDREN_POLL_SECONDS: Final = 0.1
+"""The search for children reads every process of the machine."""
 SERVING: Final = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING: Final = health_pb2.HealthCheckResponse.NOT_SERVING
 
@@ -223,7 +225,7 @@ def refused(folder: Path, rego_dir: Path, **flags: Any) -> tuple[int, list[str]]
         assert time.monotonic() < deadline, server.said
         with contextlib.suppress(psutil.NoSuchProcess):
             children += psutil.Process(server.process.pid).children(recursive=True)
-        time.sleep(POLL_SECONDS)
+        time.sleep(CHILDREN_POLL_SECONDS)
     assert not [child for child in children if child.is_running()], "a child outlived the server"
     assert "Traceback" not in [line for line in server.said.splitlines() if not line.startswith("{")]
     assert not server.address

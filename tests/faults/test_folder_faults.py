@@ -7,20 +7,23 @@ decides as before, and that all that it told before is in the trail.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+import grpc
 import psycopg
 import pytest
 
 from placet.kernel.errors import ConfigurationError, LedgerUnavailableError
-from placet.sdk import Client, failures
 from placet.server.ledger import restart_trail
 from placet.server.system import SystemClock
 from placet.signing.keys import PRIVATE_NAME, PUBLIC_NAME
-from tests.faults.folder import AGENT, FAULTS, HARMLESS, READ, decide, make_unreadable, remove, require_whole
+from tests.faults.folder import FAULTS, HARMLESS, decide, make_unreadable, remove, require_whole
 from tests.serving import serving, settings
+from tests.support.checked_policies import remember_checked_policies
+from tests.transport.wire import Refusal, Wire, request
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,6 +42,11 @@ class Images:
     older: Path
     newest: Path
     decided: tuple[str, ...]
+
+
+@pytest.fixture(autouse=True)
+def policies_are_checked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    remember_checked_policies(monkeypatch)
 
 
 @pytest.fixture(scope="module")
@@ -119,10 +127,12 @@ def test_a_file_of_the_database_lost_under_a_running_server(
     given = settings(tmp_path / "data")
 
     def lose_and_ask() -> None:
-        with serving(given) as server, Client(server.address, timeout=2) as client:
+        with serving(given) as server, contextlib.closing(Wire(server.address)) as wire:
             decide(server.address)
             fault(given.data_dir / name, given.data_dir)
-            assert client.authorize(READ, AGENT).rule_id == failures.UNAVAILABLE
+            with pytest.raises(Refusal) as refused:
+                wire.authorize(request())
+            assert refused.value.code is grpc.StatusCode.UNAVAILABLE
 
     with pytest.raises(LedgerUnavailableError, match="the end of the trail could not be signed") as stopped:
         lose_and_ask()

@@ -16,6 +16,7 @@ import pytest
 
 from tests.faults.folder import FAULTS, HARMLESS, decide, make_unreadable, require_whole
 from tests.serving import serving, settings
+from tests.support.checked_policies import remember_checked_policies
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -91,6 +92,11 @@ class Run:
             file.write_bytes(content)
             self.server.run(self.server.running.policies.check_now())
         self.decided += decide(self.server.address)
+
+
+@pytest.fixture(autouse=True)
+def policies_are_checked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    remember_checked_policies(monkeypatch)
 
 
 @pytest.fixture(scope="module")

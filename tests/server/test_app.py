@@ -33,6 +33,7 @@ from placet.storage.sqlite.offline import verify_database
 from placet.transport.grpc.server import RpcServer
 from tests.freezing import freeze
 from tests.serving import settings
+from tests.support.checked_policies import remember_checked_policies
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
@@ -53,6 +54,11 @@ def kinds(data_dir: Path) -> list[str]:
     with contextlib.closing(sqlite3.connect(data_dir / "placet.db")) as database:
         rows = database.execute("SELECT kind FROM audit_records WHERE decision_id IS NULL ORDER BY sequence").fetchall()
     return [kind for (kind,) in rows]
+
+
+@pytest.fixture(autouse=True)
+def policies_are_checked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    remember_checked_policies(monkeypatch)
 
 
 @pytest.fixture(autouse=True)
