@@ -119,3 +119,26 @@ def test_user_tokens_need_no_jwts_of_callers(tmp_path: Path) -> None:
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="cannot read"):
         read_authentication_file(tmp_path / "auth.toml")
+
+
+CERTIFICATE = 'accept = ["certificate"]\n[[certificates]]\n'
+CERTIFICATE_GRANT = '\n[[certificates.grants]]\nrole = "auditor"\ntenants = "acme"\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ('accept = ["certificate"]', "certificates: has no entry"),
+        (CERTIFICATE + CERTIFICATE_GRANT, "one of spiffe_id and subject"),
+        (CERTIFICATE + 'spiffe_id = "spiffe://a/b"\nsubject = "CN=b"' + CERTIFICATE_GRANT, "and only one"),
+        (CERTIFICATE + 'spiffe_id = "spiffe://*/b"' + CERTIFICATE_GRANT, "only the path may contain"),
+        (CERTIFICATE + 'spiffe_id = "spiffe://example.org"' + CERTIFICATE_GRANT, "<trust domain>/<path>"),
+        (CERTIFICATE + 'subject = "CN=b"', "certificates[0].grants"),
+    ],
+)
+def test_a_wrong_file_of_certificates_is_refused(tmp_path: Path, text: str, found: str) -> None:
+    path = tmp_path / "auth.toml"
+    path.write_text(text)
+    with pytest.raises(ConfigurationError) as error:
+        read_authentication_file(path)
+    assert found in str(error.value)

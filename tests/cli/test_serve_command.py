@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -31,14 +31,19 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
 
 
 def test_every_setting_is_a_flag(placet: Placet, served: list[Settings]) -> None:
-    together = {
+    certificate = {"tls_cert_file": "a.crt", "tls_key_file": "a.key"}
+    together: dict[str, dict[str, Any]] = {
+        "tls_cert_file": certificate,
+        "tls_key_file": certificate,
+        "tls_client_ca_file": certificate,
+        "mtls_listen": {**certificate, "tls_client_ca_file": "ca.crt", "auth_file": "a.toml"},
         "opa_path": {"opa_address": ""},
         "opa_required_revision": {"opa_address": "unix:///s"},
         "webhook_url": {"webhook_secret": (Settings.model_fields["webhook_secret"].examples or [""])[0]},
     }
     for name, field in Settings.model_fields.items():
         value = str((field.examples or [""])[0])
-        flags = {**together.get(name, {}), name: value}
+        flags: dict[str, Any] = {**together.get(name, {}), name: value}
         arguments: list[str] = []
         for setting, text in flags.items():
             flag = "--" + setting.replace("_", "-")

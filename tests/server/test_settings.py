@@ -310,7 +310,13 @@ def test_the_old_and_the_new_name_of_a_setting_exclude_each_other() -> None:
 
 def test_every_setting_is_described_with_an_example_that_is_accepted() -> None:
     secret = Settings.model_fields["webhook_secret"].examples
+    certificate = {"tls_cert_file": "a.crt", "tls_key_file": "a.key"}
+    client_ca = {**certificate, "tls_client_ca_file": "ca.crt"}
     together = {
+        "tls_cert_file": certificate,
+        "tls_key_file": certificate,
+        "tls_client_ca_file": client_ca,
+        "mtls_listen": {**client_ca, "auth_file": "auth.toml"},
         "opa_required_revision": {"opa_address": "unix:///s"},
         "webhook_url": {"webhook_secret": (secret or [""])[0]},
     }

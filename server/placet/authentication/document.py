@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from itertools import combinations
-from typing import Self
+from typing import Final, Self
 
 from pydantic import Field, model_validator
 
 from placet.authentication.grants import GrantEntry, Part
 from placet.authentication.issuers import IssuerEntry  # noqa: TC001 - pydantic resolves annotations
+from placet.matching.globs import glob_error
+
+_SPIFFE_ID: Final = re.compile(r"spiffe://[a-z0-9._-]+/[^\s]+\Z")
 
 
 class Method(StrEnum):
@@ -24,8 +28,20 @@ class CertificateEntry(Part):
     """Clients whose certificate the listener's CAs signed and that match."""
 
     spiffe_id: str = ""
+    """The SPIFFE id, or a glob of its path: ``spiffe://example.org/ns/agents/sa/*``."""
     subject: str = ""
+    """The whole subject as RFC 4514 writes it, such as ``CN=refund-agent,O=Example``."""
     grants: tuple[GrantEntry, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _check_match(self) -> Self:
+        if bool(self.spiffe_id) == bool(self.subject):
+            raise ValueError("one of spiffe_id and subject is required, and only one")
+        if self.spiffe_id and not _SPIFFE_ID.match(self.spiffe_id):
+            raise ValueError("spiffe_id: must be spiffe://<trust domain>/<path>; only the path may contain * and ?")
+        if error := glob_error(self.spiffe_id):
+            raise ValueError(f"spiffe_id: {error}")
+        return self
 
 
 class AuthenticationDocument(Part):
@@ -67,6 +83,14 @@ class AuthenticationDocument(Part):
                         f"issuers[{second}].{key}: differs from issuers[{first}], so that one person would be two; "
                         "write the same in both"
                     )
+        return self
+
+    @model_validator(mode="after")
+    def _check_accepted_certificates(self) -> Self:
+        if Method.CERTIFICATE in self.accept and not self.certificates:
+            raise ValueError('certificates: has no entry; add one, or remove "certificate" from accept')
+        if Method.CERTIFICATE not in self.accept and self.certificates:
+            raise ValueError('certificates: are not used; add "certificate" to accept, or remove them')
         return self
 
 

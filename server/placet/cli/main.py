@@ -41,6 +41,7 @@ COMMANDS: Final = {
     "doctor": CommandEntry("server", "Check the installation and the server."),
     "db": CommandEntry("server", "Show, upgrade and recover the database."),
     "keys": CommandEntry("server", "List, rotate and publish the permit keys."),
+    "dev-certs": CommandEntry("server", "Create certificates for development."),
     "tools": CommandEntry("server", "Install OPA and Regal."),
 }
 """The commands in the order of the help. The help groups them by package."""

@@ -14,6 +14,7 @@ Import every name from ``placet.sdk``. Modules with a leading underscore are pri
 import warnings
 from typing import TYPE_CHECKING
 
+from placet.sdk._transport.tls import tls_credentials
 from placet.sdk.aio import AsyncApprovalClient, AsyncAuditClient, AsyncClient, AsyncControlClient
 from placet.sdk.approvals import (
     Approval,
@@ -157,6 +158,7 @@ __all__ = [
     "WebhookEvent",
     "WebhookReason",
     "WrongTypeError",
+    "tls_credentials",
     "verify_permit",
     "verify_webhook",
 ]

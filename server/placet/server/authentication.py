@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from placet.authentication.authenticator import AcceptedCredentials
+from placet.authentication.client_certificate import CertificateCallers
 from placet.authentication.document import Method
 from placet.authentication.file import read_authentication_file
 from placet.server.issuers import open_jwt_credentials
@@ -29,4 +30,5 @@ async def open_authenticator(stack: contextlib.AsyncExitStack, core: Core) -> Au
     return AcceptedCredentials(
         jwts=jwts if Method.JWT in document.accept else None,
         users=jwts if any(entry.is_for_users for entry in document.issuers) else None,
+        certificates=CertificateCallers(document.certificates, core.clock) if document.certificates else None,
     )

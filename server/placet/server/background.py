@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from placet.outcomes.expiry import expire_due, purge_idempotency_keys
 from placet.server.approvals import COUNT_SECONDS
+from placet.server.certificates import follow_certificates
 from placet.server.ledger_clock import FOLLOW_SECONDS
 from placet.server.loop_watchdog import LoopWatchdog
 from placet.server.outcomes import EXPIRY_SECONDS, SWEEP_SECONDS
@@ -40,6 +41,8 @@ def loops_of_each_process(core: Core) -> list[Loop]:
         periodic(FOLLOW_SECONDS, lambda: follow_ledger(ledger, clock, observer), observer),
         periodic(POLICY_STATUS_SECONDS, lambda: observer.policy_status(core.policies.status()), observer),
     ]
+    if core.tls is not None:
+        loops.append(follow_certificates(core.tls, observer))
     if settings.metrics_listen:
         loops.append(periodic(SAMPLE_SECONDS, observer.sample_metrics, observer))
     return loops

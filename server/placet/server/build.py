@@ -32,7 +32,8 @@ async def open_server(settings: Settings) -> AsyncIterator[RunningServer]:
     """
     settings.require_rego_dir()
     settings.require_data_dir()
-    require_free(settings.listen)  # fail now rather than after seconds of starting
+    for listen in filter(None, (settings.listen, settings.mtls_listen)):
+        require_free(listen)  # fail now rather than after seconds of starting
     clock, observer = observed_clock(settings)
     log = observer.log
     async with contextlib.AsyncExitStack() as stack:
@@ -43,7 +44,7 @@ async def open_server(settings: Settings) -> AsyncIterator[RunningServer]:
         loops = [approvals.hub.run, *loops_of_each_process(core), *loops_of_one_process(core, approvals)]
         background = run_in_background(stack, observer, loops)
         rpc.close_queues_with(stack)
-        address = await rpc.start(stack, settings.listen)
+        address = await rpc.start(stack, settings.listen, settings.mtls_listen)
         write_address_file(stack, settings.data_dir / "serve.json", address, observer)
         revision = core.policies.status().revision
         log.info("serving", address=address, policy_revision=revision, replica=settings.replica_id)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 from placet import __version__
 from placet.audit.decision_codec import server_stopped_commitment
+from placet.authentication.file import read_authentication_file
 from placet.kernel.errors import LedgerUnavailableError
 from placet.server.ledger import open_recorded
 from placet.server.ledger_clock import LedgerClock
@@ -16,10 +18,11 @@ from placet.server.system import SystemClock
 from placet.signing.permit_keys import PermitKeyFolder
 from placet.telemetry.log import configure
 from placet.telemetry.metrics import Metrics
+from placet.transport.tls import ServerTls
 
 if TYPE_CHECKING:
     import contextlib
-    from pathlib import Path
+    import ssl
 
     from placet.kernel.clock import Clock
     from placet.server.policies import RunningPolicies
@@ -48,6 +51,7 @@ class Core:
     policies: RunningPolicies
     ledger: ThreadedLedger
     permit_keys: PermitKeyFolder
+    tls: ServerTls | None = None
 
 
 def observed_clock(settings: Settings, metrics_dir: Path | None = None) -> tuple[LedgerClock, ServerObserver]:
@@ -64,7 +68,13 @@ async def start_core(
     observer: ServerObserver,
     policies: RunningPolicies,
 ) -> Core:
-    """Open the ledger, record the start and start the policy engine. The stack stops them in reverse order."""
+    """Open the ledger, record the start and start the policy engine. The stack stops them in reverse order.
+
+    ConfigurationError if the certificates or the authentication file cannot be used.
+    """
+    tls = ServerTls(settings.tls_files) if settings.tls_files is not None else None
+    if settings.auth_file:
+        read_authentication_file(Path(settings.auth_file))
     # Created only now: a start that fails before leaves no directory behind.
     settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     ledger = await _open_ledger(stack, settings, clock, observer)
@@ -72,13 +82,17 @@ async def start_core(
     stack.push_async_callback(policies.close)
     _record_shutdown(stack, ledger, clock)
     await policies.start()
-    return Core(settings, clock, observer, policies, ledger, permit_keys)
+    return Core(settings, clock, observer, policies, ledger, permit_keys, tls)
 
 
 def serve_metrics(stack: contextlib.AsyncExitStack, core: Core) -> None:
     """Serve the metrics until the stack closes, when an address is set."""
     if core.settings.metrics_listen:
-        exporter, _ = core.observer.metrics.serve(core.settings.metrics_listen)
+        settings = core.settings
+        files = (settings.tls_cert_file, settings.tls_key_file, settings.tls_client_ca_file)
+        exporter, _ = core.observer.metrics.serve(settings.metrics_listen, *(file or None for file in files))
+        if core.tls is not None:
+            core.tls.follow(cast("ssl.SSLSocket", exporter.socket).context)
         stack.callback(exporter.server_close)
         stack.callback(exporter.shutdown)
 

@@ -25,6 +25,7 @@ from placet.webhooks.sender import TryResult
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
+    from datetime import datetime
 
     from structlog.stdlib import BoundLogger
 
@@ -108,6 +109,16 @@ class ServerObserver:
             self.log.warning("clock behind", seconds=seconds)
         elif was and not self._clock_behind:
             self.log.info("clock right again")
+
+    def certificates(self, not_after: datetime, *, reloaded: bool) -> None:
+        """Report the certificate that the listeners present, and whether it was read anew."""
+        self.metrics.certificate_expires.set(not_after.timestamp())
+        if reloaded:
+            self.log.info("certificates reloaded", expires_at=not_after.isoformat())
+
+    def certificates_unusable(self, cause: str) -> None:
+        """Report changed certificate files that cannot be used. The listeners keep the certificates that they have."""
+        self.log.error("certificates unusable", cause=cause)
 
     def shed(self, reason: str, count: int) -> None:
         """Count actions or calls that were rejected under load."""

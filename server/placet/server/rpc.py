@@ -16,7 +16,7 @@ from placet.transport.grpc.flows import Flows
 from placet.transport.grpc.intake import Intake
 from placet.transport.grpc.interceptors.chain import interceptor_chain
 from placet.transport.grpc.interceptors.invalid_requests import InvalidRequestRecorder
-from placet.transport.grpc.server import RpcServer, Servicers
+from placet.transport.grpc.server import Listener, RpcServer, Servicers
 from placet.transport.grpc.services.audit import AuditServicer
 from placet.transport.grpc.services.authorization import AuthorizationServicer
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from placet.server.approvals import ApprovalParts
     from placet.server.core import Core
     from placet.server.decisions import DecisionParts
+    from placet.transport.tls import ServerTls
 
 RPC_GRACE_SECONDS: Final = SHUTDOWN_SECONDS_MAX - 4
 """Time that running calls get at a stop. The rest is for the last commit, the checkpoint and the end of OPA."""
@@ -56,17 +57,30 @@ class Rpc:
         stack.push_async_callback(self._decisions.requests.close)
         stack.push_async_callback(self._outcomes.close)
 
-    async def start(self, stack: contextlib.AsyncExitStack, listen: str, *, share_port: bool = False) -> str:
+    async def start(
+        self, stack: contextlib.AsyncExitStack, listen: str, mtls_listen: str = "", *, share_port: bool = False
+    ) -> str:
         """Accept calls until the stack closes. Returns the address. `share_port`: other processes listen there too."""
         authenticator = await open_authenticator(stack, self._core)
         rpc = _build_rpc(
             self._core, self._approvals, self._decisions, self._outcomes, authenticator, share_port=share_port
         )
         stack.push_async_callback(rpc.stop, RPC_GRACE_SECONDS)
-        address = await rpc.start(listen)
+        address, *_ = await rpc.start(_listeners(self._core.tls, listen, mtls_listen))
         self._core.observer.rpc = rpc
         await self._core.observer.show_health()
         return address
+
+
+def _listeners(tls: ServerTls | None, listen: str, mtls_listen: str) -> list[Listener]:
+    if tls is None:
+        return [Listener(listen)]
+    if not mtls_listen:
+        return [Listener(listen, tls.credentials(verify_clients=tls.has_client_ca))]
+    return [
+        Listener(listen, tls.credentials(verify_clients=False)),
+        Listener(mtls_listen, tls.credentials(verify_clients=True)),
+    ]
 
 
 def _build_rpc(

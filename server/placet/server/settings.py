@@ -26,7 +26,8 @@ from placet.kernel.limits import (
     WEBHOOK_TIMEOUT_MS,
     WORKERS_MAX,
 )
-from placet.matching.addresses import check_opa_address, is_loopback, split_address
+from placet.matching.addresses import check_opa_address
+from placet.server.listening import ListeningSettings
 from placet.server.usable_cores import worker_count
 from placet.webhooks.signing import read_secrets
 from placet.webhooks.target import Target
@@ -57,7 +58,7 @@ def shipped_dir(name: str, beside: str, package: Path = Path(__file__).parents[1
     return checkout if not inside.is_dir() and package.parent.name == "server" and checkout.is_dir() else inside
 
 
-class Settings(BaseSettings):
+class Settings(ListeningSettings):
     """All settings of `placet serve`."""
 
     model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, extra="forbid", frozen=True, hide_input_in_errors=True)
@@ -65,24 +66,6 @@ class Settings(BaseSettings):
     _lock_descriptors: tuple[int, ...] = PrivateAttr(default=())
     _is_worker: bool = PrivateAttr(default=False)
 
-    unsafe_no_auth: bool = Field(
-        default=False,
-        description="Allow listening beyond loopback although callers are not authenticated. Anyone who reaches the "
-        "port can request decisions and read the audit trail.",
-        examples=["true"],
-    )
-    auth_file: str = Field(
-        default="",
-        description="File that says which credentials callers present, and what each caller may do. Empty: callers are "
-        "not authenticated, and listen must be a loopback address.",
-        examples=["/etc/placet/auth.toml"],
-    )
-    listen: str = Field(
-        default="127.0.0.1:7070",
-        description="Address of the gRPC server, host:port. Port 0 picks a free port. An address beyond loopback needs"
-        " auth_file or unsafe_no_auth.",
-        examples=["127.0.0.1:7070"],
-    )
     data_dir: Path = Field(
         default=Path(".placet"),
         description="Directory of the database, the signing keys and the bundle cache. Created when it does not exist.",
@@ -235,12 +218,6 @@ class Settings(BaseSettings):
     reflection: bool = Field(
         default=True, description="Serve gRPC reflection, so that tools such as grpcurl work.", examples=["true"]
     )
-    metrics_listen: str = Field(
-        default="",
-        description="Address of the Prometheus endpoint, host:port; the path is /metrics. Empty: no endpoint. An "
-        "address beyond loopback needs unsafe_no_auth.",
-        examples=["127.0.0.1:9090"],
-    )
 
     @property
     def database(self) -> Database:
@@ -298,22 +275,6 @@ class Settings(BaseSettings):
     def bundles_dir(self) -> Path:
         """Directory of the cache of built bundles."""
         return self.data_dir / "bundles"
-
-    @field_validator("listen", "metrics_listen")
-    @classmethod
-    def _check_listen_address(cls, value: str, info: ValidationInfo) -> str:
-        if not value and info.field_name == "metrics_listen":
-            return value
-        if value == info.data.get("listen") and not value.endswith(":0"):
-            raise ValueError("is the address of the gRPC server (listen); choose another port")
-        host = _host_of(value, cls.model_fields[str(info.field_name)].examples)
-        authenticated = info.field_name == "listen" and bool(info.data.get("auth_file"))
-        if not is_loopback(host) and not authenticated and not info.data.get("unsafe_no_auth", False):
-            raise ValueError(
-                "is reachable from other machines, and callers are not authenticated; use a loopback address, "
-                "authenticate callers with --auth-file, or accept the risk with --unsafe-no-auth"
-            )
-        return value
 
     @field_validator("database_url")
     @classmethod
@@ -410,11 +371,3 @@ def _check_database_url(value: str) -> None:
 
     if not is_conninfo(value):
         raise ValueError("is not a PostgreSQL URL; write e.g. postgresql://placet@db.internal:5432/placet")
-
-
-def _host_of(address: str, examples: list[str] | None) -> str:
-    """Return the host of a listen address. Raises ValueError with an example when the address is invalid."""
-    try:
-        return split_address(address)[0]
-    except ValueError as error:
-        raise ValueError(f"{error}; write e.g. {(examples or [''])[0]}") from error

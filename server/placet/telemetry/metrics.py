@@ -113,6 +113,11 @@ class Metrics:
             "Seconds by which the clock is ahead of the PostgreSQL server's; negative when it is behind",
             "livemostrecent",
         )
+        self.certificate_expires = self._gauge(
+            "placet_certificate_expires_timestamp_seconds",
+            "When the listeners' certificate expires, in seconds since 1970; 0 without TLS",
+            "livemin",
+        )
         self.sqlite_wal_bytes = self._gauge(
             "placet_sqlite_wal_bytes", "Bytes in SQLite's write-ahead log; 0 with PostgreSQL", "livemostrecent"
         )
@@ -161,15 +166,22 @@ class Metrics:
         if self._folder is not None:
             mark_process_dead(pid, str(self._folder))  # type: ignore[no-untyped-call] # published without types
 
-    def serve(self, listen: str) -> tuple[WSGIServer, Thread]:
-        """Serve ``/metrics`` on ``host:port``. Raises ConfigurationError when the address is not available."""
+    def serve(
+        self, listen: str, certificate: str | None = None, key: str | None = None, client_ca: str | None = None
+    ) -> tuple[WSGIServer, Thread]:
+        """Serve ``/metrics`` on ``host:port``. Raises ConfigurationError when the address is not available.
+
+        With the files of a certificate and its key over HTTPS; with CAs of clients, only to clients of theirs.
+        """
         host, _, port = listen.rpartition(":")
         registry = self.registry
         if self._folder is not None:
             registry = CollectorRegistry()
             MultiProcessCollector(registry, str(self._folder))  # type: ignore[no-untyped-call] # likewise
         try:
-            return start_http_server(int(port), host, registry)
+            return start_http_server(
+                int(port), host, registry, certificate, key, client_ca, client_auth_required=client_ca is not None
+            )
         except OSError as error:
             raise ConfigurationError(
                 f"cannot serve metrics on {listen}: {error}; choose another address with --metrics-listen"

@@ -28,6 +28,7 @@ class Begin:
 
     settings: Settings  # of this worker
     listen: str  # the address that all workers share
+    mtls_listen: str  # likewise; empty for none
     metrics_dir: Path | None
 
 

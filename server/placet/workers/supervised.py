@@ -53,6 +53,7 @@ async def open_supervised(settings: Settings, metrics_dir: Path | None) -> Async
 
     async with contextlib.AsyncExitStack() as stack:
         address = stack.enter_context(reserved_port(settings.listen))
+        mtls_address = stack.enter_context(reserved_port(settings.mtls_listen)) if settings.mtls_listen else ""
         policies = build_policies(settings, clock, observer, listener)
         relay.follow(policies)
         core = await start_core(stack, settings, clock, observer, policies)
@@ -61,7 +62,7 @@ async def open_supervised(settings: Settings, metrics_dir: Path | None) -> Async
         relaying = periodic(POLICY_STATUS_SECONDS, relay.relay, observer)
         loops = [*loops_of_each_process(core), *loops_of_one_process(core, approvals), relaying]
         background = run_in_background(stack, observer, loops)
-        supervisor = _supervisor(core, relay, address, metrics_dir)
+        supervisor = _supervisor(core, relay, address, mtls_address, metrics_dir)
         stack.push_async_callback(supervisor.stop)
         await supervisor.start()
         keeping = run_in_background(stack, observer, [supervisor.run])
@@ -75,11 +76,13 @@ async def open_supervised(settings: Settings, metrics_dir: Path | None) -> Async
     log.info("stopped")
 
 
-def _supervisor(core: Core, relay: PolicyRelay, address: str, metrics_dir: Path | None) -> Supervisor:
+def _supervisor(
+    core: Core, relay: PolicyRelay, address: str, mtls_address: str, metrics_dir: Path | None
+) -> Supervisor:
     inherited = core.ledger.lock_descriptors
 
     def begin(number: int) -> Begin:
-        return Begin(core.settings.of_worker(number, inherited), address, metrics_dir)
+        return Begin(core.settings.of_worker(number, inherited), address, mtls_address, metrics_dir)
 
     supervisor = Supervisor(core, relay, begin, core.settings.workers, inherited)
     if not core.settings.database_url.get_secret_value():  # PostgreSQL notifies all processes itself

@@ -45,7 +45,7 @@ async def open_worker(settings: Settings, begin: Begin, end: socket.socket) -> A
         rpc = Rpc(core, approvals)
         background = run_in_background(stack, observer, [approvals.hub.run, *loops_of_each_process(core)])
         rpc.close_queues_with(stack)
-        address = await rpc.start(stack, begin.listen, share_port=True)
+        address = await rpc.start(stack, begin.listen, begin.mtls_listen, share_port=True)
         stack.callback(link.stopping)
         link.accept_calls()
         ended = asyncio.create_task(first_of(following, background))

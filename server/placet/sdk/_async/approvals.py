@@ -41,7 +41,8 @@ class AsyncApprovalClient(AsyncBaseClient):
     Args:
         address: Address of the server, ``host:port``.
         timeout: Default timeout of a call in seconds, more than 0 and at most 300.
-        credentials: Credentials of a TLS connection. None opens a connection without TLS.
+        credentials: Credentials of a TLS connection, see `tls_credentials`. None takes them from the variables
+            PLACET_TLS_CA_FILE, PLACET_TLS_CERT_FILE and PLACET_TLS_KEY_FILE; without them there is no TLS.
 
     Each method raises CallFailedError if the call fails, and InvalidRequestError if an argument is invalid. If a vote
     cannot count, `failure.error` of the CallFailedError is the stable id of the cause, such as ``VOTED_ALREADY``. A

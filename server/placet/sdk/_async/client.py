@@ -62,7 +62,8 @@ class AsyncClient(AsyncBaseClient):
             tries a call again until then, with the same idempotency key, where the failure is temporary.
         on_failure: What `authorize` and `authorize_batch` do if there is no decision. ``"deny"`` returns a deny whose
             `failure` says why. ``"raise"`` raises CallFailedError, or InvalidRequestError if the request is invalid.
-        credentials: Credentials of a TLS connection. None opens a connection without TLS.
+        credentials: Credentials of a TLS connection, see `tls_credentials`. None takes them from the variables
+            PLACET_TLS_CA_FILE, PLACET_TLS_CERT_FILE and PLACET_TLS_KEY_FILE; without them there is no TLS.
         transport: How `authorize` sends requests. ``"unary"`` sends each as a separate call. ``"stream"`` sends all
             over one stream, which costs less when several calls are in progress at the same time. When the stream
             ends, requests in progress are sent again over a new one, with the same idempotency keys. If the server has

@@ -16,6 +16,7 @@ from placet.sdk._transport.aio_stream import AsyncRequestStream
 from placet.sdk._transport.options import OPTIONS, validate_address
 from placet.sdk._transport.status import failure_from_rpc_error
 from placet.sdk._transport.stream_messages import DRAIN_SECONDS, REFUSED, REQUEST_BYTES_MAX, SECONDS_MIN
+from placet.sdk._transport.tls import environment_credentials
 from placet.sdk.errors import CallFailedError, error_from_failure
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ class AsyncConnection:
 
     def __init__(self, address: str, credentials: grpc.ChannelCredentials | None = None) -> None:
         self._address = validate_address(address)
-        self._credentials = credentials
+        self._credentials = credentials if credentials is not None else environment_credentials()
         self._channels: WeakKeyDictionary[asyncio.AbstractEventLoop, grpc.aio.Channel] = WeakKeyDictionary()
         self._streams: WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncRequestStream] = WeakKeyDictionary()
         self._closed = False

@@ -14,6 +14,7 @@ from placet.sdk._transport.blocking_stream import RequestStream
 from placet.sdk._transport.options import OPTIONS, validate_address
 from placet.sdk._transport.status import failure_from_rpc_error
 from placet.sdk._transport.stream_messages import DRAIN_SECONDS, REFUSED, REQUEST_BYTES_MAX, SECONDS_MIN
+from placet.sdk._transport.tls import environment_credentials
 from placet.sdk.errors import CallFailedError, error_from_failure
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ class Connection:
 
     def __init__(self, address: str, credentials: grpc.ChannelCredentials | None = None) -> None:
         self._address = validate_address(address)
-        self._credentials = credentials
+        self._credentials = credentials if credentials is not None else environment_credentials()
         self._channels: dict[int, grpc.Channel] = {}
         self._streams: dict[int, RequestStream] = {}
         self._closed = False

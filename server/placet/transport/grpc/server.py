@@ -64,6 +64,14 @@ SERVICES: Final = tuple(
 
 
 @dataclass(frozen=True, slots=True)
+class Listener:
+    """An address, ``host:port``, with port 0 for a free port. `credentials` are for TLS; None for plaintext."""
+
+    address: str
+    credentials: grpc.ServerCredentials | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Servicers:
     """The servicers of the server, and the streams that a stop ends."""
 
@@ -108,22 +116,29 @@ class RpcServer:
             reflector = reflection.aio.ReflectionServicer(names)  # type: ignore[attr-defined] # the stubs leave it out
             reflection_pb2_grpc.add_ServerReflectionServicer_to_server(reflector, registration)
 
-    async def start(self, listen: str) -> str:
-        """Listen on ``host:port``, with port 0 on a free port.
+    async def start(self, listeners: Sequence[Listener]) -> list[str]:
+        """Listen on the addresses, and return them with the ports that were picked.
 
-        Return the address. ConfigurationError if it is in use.
+        ConfigurationError if one is in use.
         """
         await self.set_serving(serving=False)
-        host = listen.rpartition(":")[0]
-        if not self._share_port:
-            require_free(listen)
-        try:
-            port = self._server.add_insecure_port(listen)
-        except RuntimeError as error:
-            what = f"cannot listen on {listen}: in use, or not an address of this machine"
-            raise ConfigurationError(f"{what}; choose another with --listen") from error
+        addresses = [self._listen(listener) for listener in listeners]
         await self._server.start()
-        return f"{host}:{port}"
+        return addresses
+
+    def _listen(self, listener: Listener) -> str:
+        address = listener.address
+        if not self._share_port:
+            require_free(address)
+        try:
+            if listener.credentials is None:
+                port = self._server.add_insecure_port(address)
+            else:
+                port = self._server.add_secure_port(address, listener.credentials)
+        except RuntimeError as error:
+            what = f"cannot listen on {address}: in use, or not an address of this machine"
+            raise ConfigurationError(f"{what}; choose another with --listen") from error
+        return f"{address.rpartition(':')[0]}:{port}"
 
     async def set_serving(self, *, serving: bool, parts: Mapping[str, bool] | None = None) -> None:
         """Set the health of the server, and the health of its parts by name."""
