@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from rich.console import Console
 
-from tests.bench import cores, fast_path, floors, growth, report, state
+from tests.bench import beside_costly, beside_reload, cores, fast_path, floors, growth, report, state
 from tests.bench.checkouts import HERE, other
 from tests.bench.lines import plain
 from tests.bench.load import Amount
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from tests.bench.checkouts import Checkout
     from tests.bench.lines import Line
 
-MEMORY_DECISIONS: Final = 1_000_000
+MEMORY_DECISIONS: Final = 250_000
 TABLE_WIDTH: Final = 160
 
 
@@ -57,6 +57,8 @@ PARTS: Final[dict[str, Callable[[Path, Plan], Iterator[Line]]]] = {
     "workers": lambda folder, plan: cores.workers(folder, plan.checkouts, plan.seconds, plan.rounds),
     "opa": lambda folder, plan: fast_path.opa(folder, plan.checkouts, plan.rounds),
     "floors": lambda folder, _: floors_below(folder),
+    "beside": lambda folder, plan: beside_costly.beside(folder, plan.seconds, plan.rounds),
+    "reload": lambda folder, plan: beside_reload.reload(folder, plan.seconds, plan.rounds),
     "flood": lambda _, plan: growth.flood(20 / plan.scale + 5),
     "peers": lambda folder, plan: comparison.peers(folder, plan.checkouts, plan.amount, plan.rounds),
     "growth": lambda folder, plan: growth.policy(folder, plan.amount, plan.rounds),
@@ -67,7 +69,7 @@ PARTS: Final[dict[str, Callable[[Path, Plan], Iterator[Line]]]] = {
     "memory": lambda folder, plan: growth.start_and_memory(folder, MEMORY_DECISIONS // plan.scale),
 }
 """Name -> part of the benchmark. Its folder is empty."""
-DEFAULT: Final = ("calls", "workers", "opa", "floors", "flood")
+DEFAULT: Final = ("calls", "workers", "opa", "floors", "flood", "beside")
 
 
 def main(arguments: Sequence[str]) -> int:

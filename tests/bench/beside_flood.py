@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 BATCH: Final = "/placet.v1.AuthorizationService/AuthorizeBatch"
 SINGLE: Final = "/placet.v1.AuthorizationService/Authorize"
 DEADLINE_SECONDS: Final = 3.0
+ACTIONS: Final = 100
 PAUSE_SECONDS: Final = 0.1
 """How long a sender of batches waits after an error, as the server asks it to."""
 
@@ -36,30 +37,36 @@ def request(tenant: str, tool: str, params: dict[str, object]) -> authorization_
     )
 
 
-def batch(actions: int, params_bytes: int) -> bytes:
+def batch(tenant: str, actions: int, params_bytes: int) -> bytes:
     """Return a serialized batch of `actions`, each with params of `params_bytes`."""
-    requests = [request("acme", "kb.search", {"a": "x" * params_bytes}) for _ in range(actions)]
+    requests = [request(tenant, "kb.search", {"a": "x" * params_bytes}) for _ in range(actions)]
     return authorization_pb2.AuthorizeBatchRequest(requests=requests).SerializeToString()
 
 
-async def flood(address: str, actions: int, params_bytes: int, until: float) -> None:
-    """Send batches over a new connection until the monotonic time `until`. Prints the status of each answer."""
+async def flood(address: str, tenant: str, actions: int, params_bytes: int, until: float) -> None:
+    """Send batches over a new connection until the monotonic time `until`. Prints the status of the first answer."""
+    printed = False
     options = (("grpc.use_local_subchannel_pool", 1),)
     async with grpc.aio.insecure_channel(address, options=options) as channel:
         send = channel.unary_unary(BATCH, request_serializer=None, response_deserializer=None)
         while time.monotonic() < until:
             try:
-                await send(batch(actions, params_bytes), timeout=30)
-                print("OK", flush=True)
+                await send(batch(tenant, actions, params_bytes), timeout=30)
+                status = grpc.StatusCode.OK
             except grpc.aio.AioRpcError as error:
-                print(error.code().name, flush=True)
+                status = error.code()
                 await asyncio.sleep(PAUSE_SECONDS)
+            if not printed:  # more would fill the pipe to the parent, which reads one line
+                print(status.name, flush=True)
+                printed = True
 
 
-async def flooding(address: str, connections: int, actions: int, params_bytes: int, seconds: float) -> None:
+async def flooding(options: argparse.Namespace) -> None:
     """Send batches over `connections` connections for `seconds`."""
-    until = time.monotonic() + seconds
-    await asyncio.gather(*(flood(address, actions, params_bytes, until) for _ in range(connections)))
+    until = time.monotonic() + options.seconds
+    size = (options.actions, options.params_bytes)
+    floods = (flood(options.address, options.tenant, *size, until) for _ in range(options.connections))
+    await asyncio.gather(*floods)
 
 
 def reads(address: str, seconds: float) -> tuple[list[float], int]:
@@ -88,9 +95,16 @@ def reads(address: str, seconds: float) -> tuple[list[float], int]:
 
 
 @contextlib.contextmanager
-def flooded(address: str, connections: int, seconds: float) -> Iterator[None]:
-    """Flood the server from a separate process during the block, for at most `seconds`. Begins at the first answer."""
+def flooded(
+    address: str, connections: int, seconds: float, *, actions: int = ACTIONS, tenant: str = "acme"
+) -> Iterator[None]:
+    """Flood the server from a separate process during the block, for at most `seconds`. Begins at the first answer.
+
+    A batch of less than ACTIONS has small params.
+    """
     command = [sys.executable, "-m", "tests.bench.beside_flood", address, "--connections", str(connections)]
+    command += ["--actions", str(actions), "--tenant", tenant]
+    command += ["--params-bytes", "10"] if actions < ACTIONS else []
     with subprocess.Popen([*command, "--seconds", str(seconds)], stdout=subprocess.PIPE, text=True) as child:
         assert child.stdout is not None
         try:
@@ -101,16 +115,16 @@ def flooded(address: str, connections: int, seconds: float) -> Iterator[None]:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Flood a server and print one line for each answer."""
+    """Flood a server and print one line for each connection."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.beside_flood", description=__doc__)
     parser.add_argument("address")
     parser.add_argument("--seconds", type=float, default=15)
     parser.add_argument("--connections", type=int, default=40)
-    parser.add_argument("--actions", type=int, default=100)
+    parser.add_argument("--actions", type=int, default=ACTIONS)
+    parser.add_argument("--tenant", default="acme")
     parser.add_argument("--params-bytes", type=int, default=60_000)
     options = parser.parse_args(arguments)
-    size = (options.connections, options.actions, options.params_bytes)
-    asyncio.run(flooding(options.address, *size, options.seconds))
+    asyncio.run(flooding(options))
     return 0
 
 

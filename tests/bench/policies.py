@@ -69,6 +69,13 @@ def with_tenants(folder: Path, count: int) -> Path:
     return tree
 
 
+def with_neighbour(folder: Path, tenant: str) -> Path:
+    """Return a copy of the shipped tree with one more tenant like acme."""
+    tree = shipped(folder)
+    shutil.copyfile(tree / "config" / "acme.yaml", tree / "config" / f"{tenant}.yaml")
+    return tree
+
+
 def with_limits(folder: Path, checkout: Checkout = HERE) -> Path:
     """Return a copy of the shipped tree of a checkout with the tenants of LIMITS."""
     tree = shipped(folder, checkout)

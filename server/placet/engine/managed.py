@@ -14,8 +14,10 @@ from watchfiles import awatch
 
 from placet.engine.served_revision import Engine, ServedRevision
 from placet.engine.source import PolicyFolder, Source
+from placet.kernel.collector import keep_from_collector
 from placet.kernel.errors import ConfigurationError, PolicyInvalidError, PolicyUnreadableError
 from placet.policy.bundles.bundle import bundle_of
+from placet.policy.checks.rules_apart import check_rules_apart
 from placet.policy.files.git_commit import git_commit
 from placet.revisions.status import EngineMode, PolicyEvent, PolicyEventKind, PolicyStatus, event_of
 
@@ -145,7 +147,9 @@ class ManagedPolicies:
     async def _serve_previous(self, tree: PolicyTree) -> None:
         """Serve what was served before this process began."""
         try:
-            before = await asyncio.to_thread(bundle_of, tree, self._engine.opa, self._source.cache_dir)
+            before = await asyncio.to_thread(
+                bundle_of, tree, self._engine.opa, self._source.cache_dir, rules=check_rules_apart
+            )
             await self._activate(before, "")
         except PolicyInvalidError as error:  # a newer Placet takes it no longer
             self._on_error(error)
@@ -166,6 +170,7 @@ class ManagedPolicies:
             git_commit=commit,
         )
         self._serving.set()
+        keep_from_collector()
         try:
             await self._listener(event_of(PolicyEventKind.ACTIVATED, self.status(), source=source))
         finally:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 from placet.engine.served_revision import Engine, ServedRevision
 from placet.kernel.errors import Diagnostic, PolicyInvalidError
 from placet.policy.bundles.bundle import bundle_of
+from placet.policy.checks.rules_apart import check_rules_apart
 from placet.policy.files.archive import pack, unpack
 from placet.policy.files.tree import tree_of
 from placet.revisions.status import EngineMode, PolicyStatus
@@ -155,7 +156,7 @@ class SharedPolicies:
     def _bundle(self, shared: SharedRevision) -> Bundle:
         """Build the bundle of the files. The supervisor stored it in the cache, so that OPA does not check it again."""
         tree = tree_of(self._source.rego_dir, unpack(shared.files))
-        bundle = bundle_of(tree, self._engine.opa, self._source.cache_dir)
+        bundle = bundle_of(tree, self._engine.opa, self._source.cache_dir, rules=check_rules_apart)
         if bundle.revision != shared.revision:
             what = f"gives the revision {bundle.revision} here, and {shared.revision} where it was checked"
             remedy = "restart the server, so that all its processes run one version of Placet"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from placet.kernel.errors import ConfigurationError, PolicyUnreadableError
 from placet.policy.bundles.bundle import build_bundle
+from placet.policy.checks.rules_apart import check_rules_apart
 from placet.policy.files.folder import newest_change, source_digest
 from placet.policy.files.tree import content_digest
 
@@ -91,7 +92,13 @@ class PolicyFolder:
         await asyncio.to_thread(self._engine.require_program)
         try:
             return await asyncio.to_thread(
-                build_bundle, self._source.rego_dir, self._engine.opa, self._source.cache_dir, refused.append, needed
+                build_bundle,
+                self._source.rego_dir,
+                self._engine.opa,
+                self._source.cache_dir,
+                refused.append,
+                needed,
+                check_rules_apart,
             )
         finally:
             for path in refused:

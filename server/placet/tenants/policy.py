@@ -27,6 +27,7 @@ from placet.tenants.control_sections import autonomy_data, limits_data
 from placet.tenants.document import TenantDocument
 from placet.tenants.fields import refuse
 from placet.tenants.sections import ToolSpec, approval_data
+from placet.tenants.tool_settings import tool_settings
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -168,6 +169,16 @@ class TenantPolicy(TenantDocument):
         """Return how many seconds people have to decide on an action with the tool."""
         approval = self.approvals.get(tool)
         return approval.expires_after_seconds if approval else APPROVAL_TTL_SECONDS_DEFAULT
+
+    @cached_property
+    def data_json(self) -> bytes:
+        """JSON of `as_data`. Kept, because each reload writes the documents of all tenants."""
+        return exact_json(self.as_data())
+
+    @cached_property
+    def tool_settings_json(self) -> bytes:
+        """JSON of `tool_settings`, kept likewise."""
+        return exact_json(tool_settings(self))
 
     def as_data(self) -> dict[str, Any]:
         """Return the document that policy reads at ``data.tenants[tenant]``: every key present, lists sorted."""

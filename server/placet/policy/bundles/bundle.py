@@ -20,17 +20,20 @@ from placet.kernel.errors import ConfigurationError, Diagnostic, PolicyInvalidEr
 from placet.policy.bundles.bundle_cache import BundleCache
 from placet.policy.bundles.compiled import MODULE, compiled_files
 from placet.policy.checks.check import serving_problems
+from placet.policy.checks.rule_check import check_rules
 from placet.policy.files.archive import ArchiveError, pack, unpack
 from placet.policy.files.staging import TENANTS, policy_files, staged, tenants_document
 from placet.policy.files.tenant_files import parse_tenants
 from placet.policy.files.tree import CAPABILITIES, digest_of, read_tree
 from placet.policy.rego.hardening import hardened
+from placet.policy.rego.tokens import forget_tokens
 from placet.policy.toolchain.binary import opa_version
 from placet.policy.toolchain.process import run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
+    from placet.policy.checks.rule_check import RuleCheck
     from placet.policy.files.tree import PolicyTree
     from placet.tenants.policy import TenantPolicy
 
@@ -60,15 +63,17 @@ def build_bundle(
     cache_dir: Path,
     on_mismatch: Callable[[Path], None] = lambda _: None,
     needed: Collection[str] = (),
+    rules: Callable[[PolicyTree, Path], RuleCheck] = check_rules,
 ) -> Bundle:
     """Build the bundle of a policy folder. Skips the checks when the cache holds the same bundle.
 
     `on_mismatch` receives a cached file whose content does not match its name. The revisions in `needed` stay in the
-    cache, however old they are. Raises PolicyInvalidError with every problem and its file and line. Raises
+    cache, however old they are. `rules` checks the rules; a server passes
+    `check_rules_apart`. Raises PolicyInvalidError with every problem and its file and line. Raises
     ConfigurationError when OPA cannot be run or the cache cannot be written. Blocks for several runs of `opa`, so call
     it in a thread.
     """
-    return bundle_of(read_tree(rego_dir), opa, cache_dir, on_mismatch, needed)
+    return bundle_of(read_tree(rego_dir), opa, cache_dir, on_mismatch, needed, rules)
 
 
 def bundle_of(
@@ -77,18 +82,20 @@ def bundle_of(
     cache_dir: Path,
     on_mismatch: Callable[[Path], None] = lambda _: None,
     needed: Collection[str] = (),
+    rules: Callable[[PolicyTree, Path], RuleCheck] = check_rules,
 ) -> Bundle:
     """Build the bundle of a tree, like `build_bundle`."""
     policies = parse_tenants(tree)
     tenants = tenants_document(policies)
     revision = _revision(tree, tenants)
     content = pack(_members(hardened(tree), tenants, compiled_files(tree, policies), revision))
+    forget_tokens()
     cache = BundleCache(cache_dir, on_mismatch)
     if not cache.contains(revision, content):
         try:
             cache_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
             with staged(tree, tests=False, tenants=tenants, parent=cache_dir) as stage:
-                problems = serving_problems(tree, policies, stage, opa)
+                problems = serving_problems(tree, policies, stage, opa, rules)
                 if problems:
                     raise PolicyInvalidError(problems)
                 _check_with_opa(tree, stage, opa, content)

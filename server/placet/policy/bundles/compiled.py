@@ -16,6 +16,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from orjson import Fragment
+
 from placet.kernel.exact_json import exact_json
 from placet.kernel.model import Effect
 from placet.policy.files.staging import COMPILED
@@ -23,7 +25,6 @@ from placet.policy.files.tenant_files import DEFAULTS, PACKS
 from placet.policy.files.tree import merged
 from placet.policy.rego.collection import finding_sets
 from placet.policy.rego.tokens import may_define, replaces_data
-from placet.tenants.tool_settings import tool_settings
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -61,8 +62,8 @@ def compiled_files(tree: PolicyTree, policies: Mapping[str, TenantPolicy]) -> di
     return {MODULE: _module(sets, groups).encode(), DATA: exact_json(document)}
 
 
-def _tools(policies: Mapping[str, TenantPolicy]) -> dict[str, Any]:
-    return {tenant: tool_settings(policy) for tenant, policy in policies.items()}
+def _tools(policies: Mapping[str, TenantPolicy]) -> dict[str, Fragment]:
+    return {tenant: Fragment(policy.tool_settings_json) for tenant, policy in policies.items()}
 
 
 def pack_settings(tree: PolicyTree, overrides: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:

@@ -49,16 +49,17 @@ _PROBE: Final = "_placet_probe"
 
 @dataclass(frozen=True, slots=True)
 class RequiredApproval:
-    """The approval that one rule requires."""
+    """The approval that one rule requires: what can be known of it without tenants."""
 
-    module: Module
-    rule: Rule
-    terms: Mapping[str, Node]  # of the details, by key; only keys in APPROVAL_DETAILS
-
-    @property
-    def rule_id(self) -> str:
-        """The rule_id of the rule."""
-        return str(self.rule.rule_id)
+    file: str
+    line: int
+    package: tuple[str, ...]
+    pack: str
+    rule_id: str
+    constants: Mapping[str, Any]  # the constant details, by key; only keys in APPROVAL_DETAILS
+    by_tenant: Mapping[str, str]  # the Rego of the details that depend only on data and the tenant, by key
+    tools: frozenset[str] | None  # that the rule applies to; None when they are unknown
+    tenants: frozenset[str] | None  # likewise
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,37 @@ class _Probe:
     approval_index: int
     key: str
     text: str  # Rego
+
+
+def required_approvals(modules: Sequence[Module]) -> tuple[RequiredApproval, ...]:
+    """Return the approvals that the rules of packs require with literal details."""
+    scopes = {module.file: RuleScope(module, modules) for module in modules}
+    return tuple(
+        _required_approval(module, rule, terms, scopes[module.file])
+        for module, rule, terms in rules_with_literal_details(modules, _EFFECT)
+    )
+
+
+def _required_approval(module: Module, rule: Rule, terms: Mapping[str, Node], scope: RuleScope) -> RequiredApproval:
+    read = {key: term for key, term in terms.items() if key in APPROVAL_DETAILS}
+    values = {key: constant_of(term) for key, term in read.items()}
+    constants = {key: value[0] for key, value in values.items() if value is not None}
+    by_tenant = {
+        key: base64.b64decode(term["location"]["text"]).decode()
+        for key, term in read.items()
+        if key not in constants and scope.depends_only_on_tenant(rule, term)
+    }
+    return RequiredApproval(
+        file=module.file,
+        line=rule.line,
+        package=module.package,
+        pack=module.pack,
+        rule_id=str(rule.rule_id),
+        constants=constants,
+        by_tenant=by_tenant,
+        tools=scope.tools(rule),
+        tenants=scope.tenants(rule),
+    )
 
 
 def shape_problems(tree: PolicyTree, modules: Sequence[Module]) -> Iterator[Diagnostic]:
@@ -88,25 +120,19 @@ def shape_problems(tree: PolicyTree, modules: Sequence[Module]) -> Iterator[Diag
 
 
 def reach_problems(
-    tree: PolicyTree, policies: Mapping[str, TenantPolicy], modules: Sequence[Module], opa: Path
+    tree: PolicyTree, policies: Mapping[str, TenantPolicy], approvals: Sequence[RequiredApproval], opa: Path
 ) -> Iterator[Diagnostic]:
     """Yield approvals with invalid details, and those that the people of a tenant cannot give.
 
     Raises ConfigurationError when OPA cannot be run or fails.
     """
-    approvals = [
-        RequiredApproval(module, rule, {key: term for key, term in terms.items() if key in APPROVAL_DETAILS})
-        for module, rule, terms in rules_with_literal_details(modules, _EFFECT)
-    ]
-    known_values = _known_values(tree, policies, approvals, modules, opa)
+    known_values = _known_values(tree, policies, approvals, opa)
     for approval, by_key in zip(approvals, known_values, strict=True):
-        scope = RuleScope(approval.module, modules)
-        tenants, tools = scope.tenants(approval.rule), scope.tools(approval.rule)
-        where = tree.where(approval.module.file, approval.rule.line)
+        where = tree.where(approval.file, approval.line)
         reported: set[str] = set()
         for tenant, policy in policies.items():
-            has_tool = tools is None or any(tool in policy.compiled.classes for tool in tools)
-            if not has_tool or (tenants is not None and tenant not in tenants):
+            has_tool = approval.tools is None or any(tool in policy.compiled.classes for tool in approval.tools)
+            if not has_tool or (approval.tenants is not None and tenant not in approval.tenants):
                 continue
             known = {key: by_tenant[tenant] for key, by_tenant in by_key.items()}
             for problem in _tenant_problems(where, approval, known, tenant, policy):
@@ -125,7 +151,7 @@ def _tenant_problems(
     try:
         requirement = approval_for([Finding(Effect.REQUIRE_APPROVAL, approval.rule_id, "", details)])
     except NoApprovalError as error:
-        is_constant = known.keys() <= _constants(approval).keys()
+        is_constant = known.keys() <= approval.constants.keys()
         what = f"{error}" + ("" if is_constant else f" (tenant {tenant})")
         yield Diagnostic(where, what, _remedy(approval, tenant))
         return
@@ -140,37 +166,20 @@ def _tenant_problems(
 
 
 def _remedy(approval: RequiredApproval, tenant: str) -> str:
-    return f"correct the details, or packs.{approval.module.pack} of config/{tenant}.yaml"
-
-
-def _constants(approval: RequiredApproval) -> dict[str, Any]:
-    """Return the constant values of the details by key."""
-    constants = {}
-    for key, term in approval.terms.items():
-        value = constant_of(term)
-        if value is not None:
-            constants[key] = value[0]
-    return constants
+    return f"correct the details, or packs.{approval.pack} of config/{tenant}.yaml"
 
 
 def _known_values(
-    tree: PolicyTree,
-    policies: Mapping[str, TenantPolicy],
-    approvals: Sequence[RequiredApproval],
-    modules: Sequence[Module],
-    opa: Path,
+    tree: PolicyTree, policies: Mapping[str, TenantPolicy], approvals: Sequence[RequiredApproval], opa: Path
 ) -> list[dict[str, dict[str, Any]]]:
     """Return for each approval the values of its details that are known, by key and tenant; None for undefined."""
-    probes: dict[str, _Probe] = {}
-    known: list[dict[str, dict[str, Any]]] = []
-    for index, approval in enumerate(approvals):
-        constants = _constants(approval)
-        known.append({key: dict.fromkeys(policies, value) for key, value in constants.items()})
-        scope = RuleScope(approval.module, modules)
-        for key, term in approval.terms.items():
-            if key not in constants and scope.depends_only_on_tenant(approval.rule, term):
-                text = base64.b64decode(term["location"]["text"]).decode()
-                probes[f"{_PROBE}_{len(probes)}"] = _Probe(index, key, text)
+    known = [
+        {key: dict.fromkeys(policies, value) for key, value in approval.constants.items()} for approval in approvals
+    ]
+    found = [
+        _Probe(index, key, text) for index, approval in enumerate(approvals) for key, text in approval.by_tenant.items()
+    ]
+    probes = {f"{_PROBE}_{number}": probe for number, probe in enumerate(found)}
     for name, values in _evaluate(tree, policies, approvals, probes, opa).items():
         probe = probes[name]
         known[probe.approval_index][probe.key] = {tenant: values.get(tenant) for tenant in policies}
@@ -193,9 +202,9 @@ def _evaluate(
     modules = dict(tree.modules)
     queries = []
     for name, probe in probes.items():
-        module = approvals[probe.approval_index].module
-        modules[module.file] += f"\n{name} := {probe.text}\n".encode()
-        path = ".".join(("data", *module.package, name))
+        approval = approvals[probe.approval_index]
+        modules[approval.file] += f"\n{name} := {probe.text}\n".encode()
+        path = ".".join(("data", *approval.package, name))
         value = f'v := {path} with input as {{"identity": {{"tenant": t}}}}'
         queries.append(f'"{name}": {{t: v | some t, _ in data.tenants; {value}}}')
     copy = replace(tree, modules=modules)

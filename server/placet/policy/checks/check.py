@@ -18,33 +18,26 @@ not ready.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from placet.kernel.errors import Diagnostic, PolicyInvalidError
-from placet.policy.checks.approval_checks import reach_problems, shape_problems
-from placet.policy.checks.collection_checks import collection_problems
-from placet.policy.checks.detail_checks import detail_problems
-from placet.policy.checks.hardening_checks import hardening_problems
-from placet.policy.checks.obligation_checks import obligation_problems
-from placet.policy.checks.rule_checks import rule_problems
-from placet.policy.checks.setting_checks import setting_problems
+from placet.policy.checks.approval_checks import reach_problems
+from placet.policy.checks.rule_check import RuleCheck, check_rules
 from placet.policy.checks.tenant_value_checks import value_problems
 from placet.policy.files.staging import staged
 from placet.policy.files.tenant_files import parse_tenants
 from placet.policy.files.tree import PolicyTree, read_tree
 from placet.policy.rego.hardening import hardened
-from placet.policy.rego.modules import parse_modules
 from placet.policy.toolchain.compile import compile_problems
 from placet.policy.toolchain.lint import format_problems, lint_problems
 from placet.policy.toolchain.policy_tests import COVERAGE_PERCENT, TestReport, run_tests
 from placet.tenants.consistency import open_amounts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
-    from placet.policy.rego.modules import Module
     from placet.tenants.policy import TenantPolicy
 
 _OPEN_AMOUNTS: Final = "warning: an amount is bound beside an open params_schema (set additionalProperties: false)"
@@ -60,14 +53,6 @@ class Step:
     problems: tuple[Diagnostic, ...] = ()
     skipped: str = ""  # why the step was not run; "" when it was
     detail: str = ""  # for people, such as counts
-
-
-@dataclass(frozen=True, slots=True)
-class _RuleCheck:
-    """The problems of the rules, and the modules that OPA parsed."""
-
-    problems: tuple[Diagnostic, ...] = ()
-    modules: Sequence[Module] = ()
 
 
 def check(
@@ -92,7 +77,7 @@ def check(
     tenants, policies = _tenants(tree)
     with staged(tree, tests=True) as stage, staged(hardened(tree, write_out=False), tests=True) as served:
         compiled = _step("compile", compile_problems(tree, stage, opa))
-        rule_check = _RuleCheck() if compiled.problems else _check_rules(tree, stage, opa)
+        rule_check = RuleCheck() if compiled.problems else check_rules(tree, opa)
         rules = _after(compiled, "rules", lambda: Step("rules", rule_check.problems))
         first = next((step for step in (tenants, compiled, rules) if step.problems), rules)
         return (
@@ -104,7 +89,7 @@ def check(
             _after(
                 first,
                 "approvals",
-                lambda: _step("approvals", reach_problems(tree, policies, rule_check.modules, opa)),
+                lambda: _step("approvals", reach_problems(tree, policies, rule_check.approvals, opa)),
             ),
             _after(compiled, "tests", lambda: _tests(tree, served, opa, coverage_percent_min)),
             _after(compiled, "format", lambda: _step("format", format_problems(tree, stage, opa))),
@@ -127,19 +112,25 @@ def run_policy_tests(rego_dir: Path, opa: Path, *, coverage_percent_min: float =
 
 
 def serving_problems(
-    tree: PolicyTree, policies: Mapping[str, TenantPolicy], stage: Path, opa: Path
+    tree: PolicyTree,
+    policies: Mapping[str, TenantPolicy],
+    stage: Path,
+    opa: Path,
+    rules: Callable[[PolicyTree, Path], RuleCheck] = check_rules,
 ) -> tuple[Diagnostic, ...]:
     """Return why the staged tree must not be served, after its files and tenants were read; empty when it may be.
+
+    `rules` runs `check_rules`; a server runs it in a process apart.
 
     Raises ConfigurationError when OPA cannot be run.
     """
     problems = tuple(compile_problems(tree, stage, opa))
     if problems:
         return problems
-    rule_check = _check_rules(tree, stage, opa)
+    rule_check = rules(tree, opa)
     return rule_check.problems or (
         *value_problems(tree, policies, opa),
-        *reach_problems(tree, policies, rule_check.modules, opa),
+        *reach_problems(tree, policies, rule_check.approvals, opa),
     )
 
 
@@ -150,36 +141,6 @@ def _tenants(tree: PolicyTree) -> tuple[Step, Mapping[str, TenantPolicy]]:
         return Step("tenants", error.problems), {}
     tools = ", ".join(f"{tenant}: {tool}" for tenant, policy in policies.items() for tool in open_amounts(policy))
     return Step("tenants", detail=f"{_OPEN_AMOUNTS}: {tools}" if tools else ""), policies
-
-
-def _check_rules(tree: PolicyTree, stage: Path, opa: Path) -> _RuleCheck:
-    """Parse the modules and check their rules, as written and then as served."""
-    modules: Sequence[Module] = ()
-    try:
-        modules = parse_modules(tree, stage, opa)
-        problems = tuple(rule_problems(tree, modules)) or (
-            *detail_problems(tree, modules),
-            *shape_problems(tree, modules),
-            *obligation_problems(tree, modules),
-            *setting_problems(tree, modules),
-        )
-        problems = problems or tuple(collection_problems(tree, modules))
-        problems = problems or tuple(hardening_problems(tree, modules, _served(tree, modules, opa)))
-    except PolicyInvalidError as error:  # OPA cannot parse a module
-        problems = error.problems
-    return _RuleCheck(problems, modules)
-
-
-def _served(tree: PolicyTree, written: Sequence[Module], opa: Path) -> Sequence[Module]:
-    """Return the modules as they are served. Only those that hardening changed are parsed again.
-
-    Raises PolicyInvalidError when OPA cannot parse one of them.
-    """
-    safe = hardened(tree)
-    changed = {name: content for name, content in safe.modules.items() if content != tree.modules[name]}
-    with staged(replace(safe, modules=changed), tests=False) as stage:
-        parsed = {module.file: module for module in parse_modules(replace(safe, modules=changed), stage, opa)}
-    return [parsed.get(module.file, module) for module in written]
 
 
 def _tests(tree: PolicyTree, stage: Path, opa: Path, coverage_percent_min: float) -> Step:

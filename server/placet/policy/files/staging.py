@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final
 
+from orjson import Fragment
+
 from placet.kernel.exact_json import exact_json
 from placet.policy.files.tree import CAPABILITIES
 
@@ -28,7 +30,7 @@ COMPILED: Final = ("placet", "compiled")
 
 def tenants_document(policies: Mapping[str, TenantPolicy]) -> bytes:
     """Return the JSON document that policy reads at ``data.tenants``."""
-    return exact_json({tenant: policy.as_data() for tenant, policy in policies.items()})
+    return exact_json({tenant: Fragment(policy.data_json) for tenant, policy in policies.items()})
 
 
 @contextmanager

@@ -27,7 +27,12 @@ DEPTH_MAX: Final = 32
 DECIMAL_PLACES_MAX: Final = 18
 """Digits after the decimal point: enough for any currency or share."""
 
+TAGGED_CHARS_MAX: Final = 32
+TAGS_MAX: Final = 10_000
+"""Short scalars of which the tag is remembered: type names, keys of schemas, tools."""
+
 _TAG: Final = "tag:yaml.org,2002:"
+_TAGS: Final[dict[tuple[str, tuple[bool, bool]], str]] = {}
 _INTEGER: Final = re.compile(r"-?(0|[1-9][0-9]*)")
 _DECIMAL: Final = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]{1,3})?")
 _EXPONENT: Final = re.compile(r"[-+]?[0-9][0-9.]*[eE][-+]?[0-9]+$")
@@ -36,6 +41,23 @@ _QUOTE_IT: Final = 'if it is text, quote it: "{}"'
 
 class _Loader(yaml.CSafeLoader):
     """Composes nodes for `_NodeReader`. Recognises words that some YAML readers take for booleans."""
+
+    def descend_resolver(self, *_: object) -> None:
+        """Do nothing: there are no resolvers of paths, and PyYAML would look for them at each node."""
+
+    def ascend_resolver(self) -> None:
+        """Do nothing, likewise."""
+
+    def resolve(self, kind: type[Node], value: str | None, implicit: object) -> str:
+        """Return the tag of a node. Remembers those of short scalars, which are half of the time of a file."""
+        if kind is not ScalarNode or value is None or len(value) > TAGGED_CHARS_MAX or not isinstance(implicit, tuple):
+            return str(super().resolve(kind, value, implicit))  # type: ignore[no-untyped-call]
+        tag = _TAGS.get((value, implicit))
+        if tag is None:
+            tag = str(super().resolve(kind, value, implicit))  # type: ignore[no-untyped-call]
+            if len(_TAGS) < TAGS_MAX:
+                _TAGS[value, implicit] = tag
+        return tag
 
 
 _Loader.add_implicit_resolver(_TAG + "float", _EXPONENT, list("-+0123456789"))

@@ -10,11 +10,12 @@ whose lines are written in another way counts as being about every tool.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Final
 
 from placet.kernel.model import Effect
-from placet.policy.rego.tokens import closing, nesting, tokens
+from placet.policy.rego.tokens import SOURCES_KEPT, closing, nesting, tokens
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -43,7 +44,7 @@ def finding_sets(modules: Mapping[str, bytes]) -> dict[FindingSet, Tools]:
         package = PurePosixPath(name).parent.parts
         if not any(package[: len(root)] == root and len(package) == len(root) + 1 for root in PACK_ROOTS):
             continue
-        for effect, _, tools in _rules(modules[name]):
+        for effect, _, tools in _rules_once(modules[name]):
             before = found.get((package, effect), frozenset())
             found[package, effect] = None if tools is None or before is None else before | tools
     return found
@@ -51,11 +52,16 @@ def finding_sets(modules: Mapping[str, bytes]) -> dict[FindingSet, Tools]:
 
 def rule_heads(module: bytes) -> list[tuple[int, str]]:
     """Return line and effect of each rule that adds to a set of findings, in the order of the text."""
-    return [(line, effect) for effect, line, _ in _rules(module)]
+    return [(line, effect) for effect, line, _ in _rules_once(module)]
 
 
 def _order(name: str) -> tuple[bool, str]:
     return not name.startswith("/".join(PACK_ROOTS[0]) + "/"), name
+
+
+@lru_cache(maxsize=SOURCES_KEPT)
+def _rules_once(module: bytes) -> tuple[tuple[str, int, Tools], ...]:
+    return tuple(_rules(module))
 
 
 def _rules(module: bytes) -> Iterator[tuple[str, int, Tools]]:

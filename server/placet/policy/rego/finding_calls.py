@@ -97,7 +97,7 @@ def _metadata_above(lines: Sequence[str], line: int) -> tuple[str, str] | None:
     else:
         return None
     try:
-        metadata = yaml.safe_load("\n".join(block))
+        metadata = yaml.load("\n".join(block), Loader=yaml.CSafeLoader)
     except Exception:  # noqa: BLE001 - a date like 2024-02-30 is a ValueError, `!!int ""` an IndexError, and so on
         return None
     if not isinstance(metadata, dict):

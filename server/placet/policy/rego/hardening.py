@@ -20,11 +20,12 @@ nothing else changed.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from placet.kernel.model import Effect
 from placet.policy.rego.finding_calls import METADATA_CALL, inlined_findings
-from placet.policy.rego.tokens import closing, nesting, tokens
+from placet.policy.rego.tokens import SOURCES_KEPT, closing, nesting, tokens
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -49,6 +50,7 @@ def hardened(tree: PolicyTree, *, write_out: bool = True) -> PolicyTree:
     return replace(tree, modules=modules)
 
 
+@lru_cache(maxsize=SOURCES_KEPT)
 def harden(source: str, *, write_out: bool = True) -> str:
     """Return a module's text with guarded details in every deny and require_approval, and with findings written out.
 

@@ -8,6 +8,7 @@ not understood counts as unknown: a rule never applies to more than what is retu
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 from placet.policy.rego.modules import names_in
@@ -27,7 +28,7 @@ _OPERATORS: Final = frozenset({"equal", "eq", "internal"})
 """First parts of the names of the operators. A package that defines one of them changes what the operator means."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class RuleScope:
     """Answers questions about the rules of one module."""
 
@@ -68,8 +69,7 @@ class RuleScope:
         rules are not followed.
         """
         compared: frozenset[str] | None = None
-        package = [module for module in self.modules if module.package == self.module.package]
-        if any(_OPERATORS & names_in(module, package) for module in package):
+        if self._redefines_operators:
             return None
         for line in body:
             if line.get("negated") or line.get("with"):
@@ -81,6 +81,15 @@ class RuleScope:
             if constants is not None:
                 compared = constants if compared is None else compared & constants
         return compared
+
+    @cached_property
+    def _redefines_operators(self) -> bool:
+        """Whether the package has a rule or an import with the name of an operator."""
+        package = [module for module in self.modules if module.package == self.module.package]
+        return any(
+            not _OPERATORS.isdisjoint(module.imports) or any(rule.base in _OPERATORS for rule in module.rules)
+            for module in package
+        )
 
     def _constants(self, terms: Node, path: tuple[str, ...]) -> frozenset[str] | None:
         """Return the constants of ``<path> == "..."`` or ``<path> in {...}``; None for another line."""

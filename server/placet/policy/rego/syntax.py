@@ -14,6 +14,8 @@ Node = Any
 
 CLOSURES: Final = frozenset({"arraycomprehension", "setcomprehension", "objectcomprehension"})
 """Types of comprehensions. A comprehension is always defined, even when a part of it is undefined."""
+LOCATION: Final = "location"
+"""The key of an object's place in the source."""
 _SCALARS: Final = frozenset({"string", "number", "boolean", "null"})
 TRUE: Final = {"type": "boolean", "value": True}
 """The term ``true``, without its location."""
@@ -22,26 +24,21 @@ ROOTS: Final = frozenset({"input", "data", "rego"})
 """First parts of references to documents. OPA parses them as variables, but they are none."""
 
 
-def _children(node: Node) -> Iterator[Node]:
-    if isinstance(node, Mapping):
-        yield from node.values()
-    elif isinstance(node, list):
-        yield from node
-
-
 def walk(node: Node, *, closures: bool = True) -> Iterator[Mapping[str, Any]]:
-    """Yield every object of the tree, the outer before the inner.
+    """Yield every object of the tree except source locations, the outer before the inner.
 
     With `closures` false, skips comprehensions and `every`.
     """
     waiting = [node]
     while waiting:
         current = waiting.pop()
-        if isinstance(current, Mapping):
+        if isinstance(current, list):
+            waiting.extend(current)
+        elif isinstance(current, dict):
             if not closures and (current.get("type") in CLOSURES or {"domain", "body"} <= current.keys()):
                 continue
             yield current
-        waiting.extend(_children(current))
+            waiting.extend([value for key, value in current.items() if key != LOCATION])
 
 
 def variables(node: Node, *, closures: bool = True) -> frozenset[str]:
@@ -143,8 +140,8 @@ def is_unconditional(body: Node) -> bool:
 
 def without_locations(node: Node) -> Node:
     """Return a copy of the tree without source locations, so that two trees can be compared."""
-    if isinstance(node, Mapping):
-        return {key: without_locations(value) for key, value in node.items() if key != "location"}
+    if isinstance(node, dict):
+        return {key: without_locations(value) for key, value in node.items() if key != LOCATION}
     return [without_locations(value) for value in node] if isinstance(node, list) else node
 
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-SOURCES_KEPT: Final = 128
-"""Modules whose tokens are kept: a build of a bundle reads each module twice."""
+SOURCES_KEPT: Final = 256
+"""Modules of which results are kept, so that a reload reads only those that changed."""
 _TOKEN: Final = re.compile(
     r"""(?P<space>[ \t\r\n]+)|(?P<comment>\#[^\n]*)|(?P<string>"(?:[^"\\\n]|\\.)*"|`[^`]*`)"""
     r"""|(?P<number>-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)|(?P<word>[A-Za-z_][A-Za-z0-9_]*)|(?P<sign>:=|.)""",
@@ -51,7 +51,7 @@ def nesting(token: Token) -> int:
 
 @lru_cache(maxsize=SOURCES_KEPT)
 def tokens(source: str) -> tuple[Token, ...]:
-    """Return all tokens except space and comments."""
+    """Return all tokens except space and comments. A build reads each module twice, so they are kept."""
     found: list[Token] = []
     position = line = 0
     while position < len(source):
@@ -70,6 +70,12 @@ def tokens(source: str) -> tuple[Token, ...]:
     return tuple(found)
 
 
+def forget_tokens() -> None:
+    """Free the tokens. Those of a thousand rules take 12 MiB."""
+    tokens.cache_clear()
+
+
+@lru_cache(maxsize=SOURCES_KEPT)
 def replaces_data(source: str) -> bool:
     """Return whether a module may replace something other than `input` by ``with``: data, or a function.
 
@@ -83,6 +89,7 @@ def replaces_data(source: str) -> bool:
     return any(target != "input" for target in targets) or _has_template(found)
 
 
+@lru_cache(maxsize=SOURCES_KEPT)
 def may_define(source: str, name: str) -> bool:
     """Return whether a module may have a rule of the name: it holds the word, and not as a part of a reference."""
     if name not in source:
