@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from placet.sdk import Action, Amount, Evidence, Identity, Model, Request, Run
+from placet.sdk import Action, Amount, Decision, Effect, Evidence, Identity, Model, Request, Run
 
 ACTION = Action("t")
 IDENTITY = Identity("a", "t")
@@ -58,3 +58,8 @@ def test_valid_values_are_not_changed() -> None:
     assert Identity("a", "t", roles=roles).roles is roles
     assert Action("t", MappingProxyType({"a": 1})).params == {"a": 1}
     assert Amount("EUR", 1250, exponent=None).minor_units == 1250
+
+
+def test_a_permit_is_not_in_the_repr_of_a_decision() -> None:
+    decision = Decision(Effect.ALLOW, "a.b", "r", permit="token")
+    assert "token" not in repr(decision)

@@ -40,9 +40,12 @@ class FieldViolation:
     """One field of a request that breaks the contract."""
 
     field: str
-    """Path in the wire message, e.g. ``action.params_json`` or ``requests[3].identity.tenant``."""
+    """Path in the wire message, e.g. ``action.params_json`` or ``requests[3].identity.tenant``. Empty: the whole."""
     description: str
     """What is wrong and what is accepted."""
+
+    def __str__(self) -> str:
+        return f"{self.field}: {self.description}" if self.field else f"it {self.description}"
 
 
 class InvalidRequestError(PlacetError):
@@ -50,7 +53,7 @@ class InvalidRequestError(PlacetError):
 
     def __init__(self, violations: Sequence[FieldViolation]) -> None:
         self.violations = tuple(violations)
-        super().__init__("; ".join(f"{v.field}: {v.description}" for v in self.violations))
+        super().__init__("; ".join(map(str, self.violations)))
 
 
 class IdempotencyConflictError(PlacetError):

@@ -120,7 +120,7 @@ class Decision:
     """The required approval, if `effect` is REQUIRE_APPROVAL."""
     obligations: tuple[Obligation, ...] = ()
     """What the caller must do when it acts on the decision."""
-    permit: str = ""
+    permit: str = field(default="", repr=False)
     """Signed token that proves an allow to the executor of the call, valid for 60 seconds. See `verify_permit`.
 
     Empty unless the request had ``include_permit=True``, or the tenant's file has ``permits: always``."""

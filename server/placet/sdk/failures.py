@@ -46,9 +46,12 @@ class FieldViolation:
     """One invalid field of a request."""
 
     field: str
-    """Path of the field, such as ``action.amount.minor_units`` or ``requests[1].run.step``."""
+    """Path of the field, such as ``action.amount.minor_units`` or ``requests[1].run.step``; empty for the whole."""
     description: str
     """Description of a valid value."""
+
+    def __str__(self) -> str:
+        return f"{self.field}: {self.description}" if self.field else f"it {self.description}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +80,7 @@ class Failure:
         return REASONS[self.rule_id]
 
     def __str__(self) -> str:
-        violations = "; ".join(f"{violation.field}: {violation.description}" for violation in self.violations)
+        violations = "; ".join(map(str, self.violations))
         detail = violations or self.detail
         return f"{self.reason}: {detail}" if detail else self.reason
 

@@ -36,6 +36,8 @@ _RULE_IDS: Final = {
     grpc.StatusCode.NOT_FOUND: failures.NOT_FOUND,
     grpc.StatusCode.FAILED_PRECONDITION: failures.NOT_NOW,
     grpc.StatusCode.ABORTED: failures.CONTENTION,
+    # gRPC cancels calls that reach a server while it stops. Placet itself never answers with this status.
+    grpc.StatusCode.CANCELLED: failures.UNAVAILABLE,
 }
 _CODES: Final = {code.value[0]: code for code in grpc.StatusCode}
 _RULE_IDS_BY_REASON: Final = {"OUTCOME_DIFFERS": failures.OUTCOME_DIFFERS}
@@ -63,7 +65,8 @@ def _failure(code: grpc.StatusCode, text: str, details: Iterable[any_pb2.Any]) -
     retryable = rule_id == failures.UNAVAILABLE or (rule_id in _RETRYABLE_WITH_DELAY and retry_after is not None)
     detail = " ".join(text.split())[:DETAIL_CHARS_MAX]
     if rule_id == failures.UNAVAILABLE and not reason:
-        detail = describe_connection_error(detail)
+        is_bare = code is grpc.StatusCode.CANCELLED and detail in {"", code.name}
+        detail = "the server ended the call without an answer" if is_bare else describe_connection_error(detail)
     if rule_id == failures.ERROR:
         detail = f"{code.name} {detail}".strip()
     return Failure(rule_id, detail, violations, retryable, retry_after, reason)
