@@ -10,6 +10,7 @@ from placet.authentication import jwt as verification
 from placet.authentication.compact import read_unverified
 from placet.authentication.verified import Verified, VerifiedTokens
 from placet.kernel.errors import UnauthenticatedError
+from placet.kernel.limits import ISSUER_KEYS_READINGS_AT_ONCE
 from tests.authentication.jwt_env import (
     KEY,
     OTHER_KEY,
@@ -80,6 +81,19 @@ async def test_a_verified_token_ends_with_its_key() -> None:
     await verifier.principal(signed(claims(), OTHER_KEY, key_id="k2"), "peer")
     with pytest.raises(UnauthenticatedError, match="no key of the issuer"):
         await verifier.principal(token, "peer")
+
+
+async def test_a_new_key_counts_at_once_for_tokens_without_a_key_id() -> None:
+    provider = Provider(jwk(KEY))
+    verifier = credentials([entry()], provider, FakeClock())
+    old, new = signed(claims(), key_id=None), signed(claims(), OTHER_KEY, key_id=None)
+    await verifier.principal(old, "peer")
+    provider.text = key_set(jwk(OTHER_KEY, "k2"))
+    assert (await verifier.principal(new, "peer")).caller.method == "jwt"
+    for _ in range(100):
+        with pytest.raises(UnauthenticatedError, match="not signed"):
+            await verifier.principal(old, "peer")
+    assert provider.readings == ISSUER_KEYS_READINGS_AT_ONCE
 
 
 async def test_a_verified_token_ends_when_the_keys_are_stale() -> None:

@@ -78,8 +78,7 @@ class IssuerKeys:
         Raises UnauthenticatedError if there is none, or several.
         """
         found = self._candidates(key_id, algorithm)
-        if not found and (self._reading is not None or self._readings.take()):
-            await self.read()
+        if not found and await self.read_if_allowed():
             found = self._candidates(key_id, algorithm)
         if len(found) == 1:
             return found[0]
@@ -98,6 +97,13 @@ class IssuerKeys:
         if self._reading is None:
             self._reading = asyncio.create_task(self._read())
         await asyncio.shield(self._reading)
+
+    async def read_if_allowed(self) -> bool:
+        """Read the keys, or wait for the reading that is under way. False if tokens caused many readings lately."""
+        if self._reading is None and not self._readings.take():
+            return False
+        await self.read()
+        return True
 
     async def run(self) -> None:
         """Read the keys again and again."""

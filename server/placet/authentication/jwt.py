@@ -116,7 +116,18 @@ class JwtCredentials:
         if algorithm not in trusted.entry.algorithms:
             raise invalid("the algorithm of the token is not accepted for its issuer", f"algorithm {algorithm!r}")
         key = await trusted.keys.key_for(unverified.key_id, algorithm)
-        return trusted, key, _verified_claims(token, trusted.entry, key)
+        try:
+            return trusted, key, _verified_claims(token, trusted.entry, key)
+        except jwt.InvalidSignatureError as error:
+            wrong = invalid("the token is not signed by its issuer", f"key id {unverified.key_id!r}")
+            if unverified.key_id or not await trusted.keys.read_if_allowed():
+                raise wrong from error
+        # A token without a key id does not say that its issuer has a new key. The signature does.
+        key = await trusted.keys.key_for("", algorithm)
+        try:
+            return trusted, key, _verified_claims(token, trusted.entry, key)
+        except jwt.InvalidSignatureError as error:
+            raise wrong from error
 
     def _entry_of(self, unverified: UnverifiedToken) -> TrustedIssuer:
         entries = self._issuers.get(unverified.issuer)
@@ -131,7 +142,10 @@ class JwtCredentials:
 
 
 def _verified_claims(token: str, entry: IssuerEntry, key: VerificationKey) -> dict[str, Any]:
-    """Return the claims after everything about the token was verified. Raises UnauthenticatedError."""
+    """Return the claims after everything about the token was verified.
+
+    Raises InvalidSignatureError if the key did not sign it, and UnauthenticatedError.
+    """
     try:
         claims: dict[str, Any] = jwt.decode(
             token,
@@ -146,6 +160,8 @@ def _verified_claims(token: str, entry: IssuerEntry, key: VerificationKey) -> di
         raise UnauthenticatedError(CREDENTIAL_EXPIRED, "the token has expired; get a new one") from error
     except jwt.ImmatureSignatureError as error:
         raise invalid("the token is not valid yet; compare the clocks of the issuer and of this server") from error
+    except jwt.InvalidSignatureError:
+        raise
     except jwt.InvalidTokenError as error:
         raise invalid("the token is not valid", f"{type(error).__name__}: {error}") from error
     return claims

@@ -211,6 +211,9 @@ WEBHOOK_POLL_SECONDS: Final = 2
 """How often a server looks for due deliveries without having been notified: those of other replicas, and retries."""
 WEBHOOK_SECRETS_MAX: Final = 4
 """Secrets that sign at the same time: the old and the new one, and those of a rotation that was started twice."""
+HEADER_BYTES_MAX: Final = 24_576
+"""The headers of one call: the longest credential, and half as much beside it. gRPC's own limit of 8 KiB is exceeded by
+tokens with many groups, and between 8 and 16 KiB gRPC refuses at random."""
 PROVIDER_SECONDS_MAX: Final = 5
 """One answer of an identity provider, from the DNS lookup to its last byte. A call with a new key waits for it."""
 PROVIDER_ANSWER_BYTES_MAX: Final = 262_144

@@ -11,7 +11,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
 from placet.kernel.errors import ConfigurationError
-from placet.kernel.limits import MESSAGE_BYTES_MAX
+from placet.kernel.limits import HEADER_BYTES_MAX, MESSAGE_BYTES_MAX
 from placet.transport.grpc.health import Health
 from placet.transport.grpc.intake import FLOW_CONTROL
 from placet.transport.grpc.registration import GenericRegistration
@@ -50,6 +50,8 @@ OPTIONS: Final = (
     ("grpc.http2.max_pings_without_data", 0),
     ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
     ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
+    ("grpc.max_metadata_size", HEADER_BYTES_MAX),
+    ("grpc.absolute_max_metadata_size", HEADER_BYTES_MAX),
     *FLOW_CONTROL,
 )
 _STATES: Final = {
