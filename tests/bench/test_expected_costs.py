@@ -25,6 +25,14 @@ def test_a_decision_costs_what_is_recorded() -> None:
     )
 
 
+def test_authentication_costs_at_most_a_tenth_of_a_decision() -> None:
+    counts, _ = expected.read()
+    decision = counts[f"{expected.CALLS} an action, tenant acme, batch of 1"]
+    authentication = [count for name, count in counts.items() if f"{expected.CALLS} of authentication" in name]
+    assert len(authentication) == 2
+    assert max(authentication) <= decision / 10
+
+
 def test_a_count_may_differ_by_the_room_but_not_by_more() -> None:
     recorded = {"calls": 1_000, "statements": 9}
     assert expected.differences(recorded, {"calls": 1_050, "statements": 9}) == []
