@@ -63,3 +63,12 @@ def test_the_packs_of_a_tree() -> None:
     assert {"policy.refunds", "policy.tickets", "placet.baseline.allowlist"} <= set(found)
     assert "placet.lib" not in found
     assert "stripe.refund" in found["policy.refunds"]
+
+
+def test_the_input_has_the_facts_of_a_decision(policies: Mapping[str, TenantPolicy]) -> None:
+    asked = inputs('input.action.tool in {"stripe.refund", "kb.search"}', policies)
+    facts = {each["action"]["tool"]: each["facts"] for each in asked}
+    assert facts["stripe.refund"]["tool"]["class"] == "write"
+    assert facts["stripe.refund"]["params_schema"]["violations"], "these params match no schema"
+    assert facts["kb.search"]["tool"]["class"] == "read"
+    assert "params_schema" not in facts["kb.search"]

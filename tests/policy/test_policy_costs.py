@@ -78,4 +78,11 @@ def test_cheap_packs_pass(rego_dir: Path, opa: Path, capsys: pytest.CaptureFixtu
 def test_a_policy_with_problems_is_not_measured(rego_dir: Path, opa: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (rego_dir / "config/acme.yaml").write_text("agent_policy:\n  alowed_tools: []\n")
     assert exit_code_of_check(rego_dir, opa) == 1
-    assert "policy.refunds" not in capsys.readouterr().out
+    told = capsys.readouterr()
+    assert "policy.refunds" not in told.out
+    assert "costs: not measured, because a check failed" in told.err
+
+
+def test_a_limit_without_a_measurement_is_refused(rego_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["policy", "check", "--rego-dir", str(rego_dir), "--max-us", "100000"]) == 2
+    assert "--max-us: needs --bench" in capsys.readouterr().err

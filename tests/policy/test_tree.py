@@ -102,6 +102,16 @@ def test_what_must_be_there(rego_dir: Path) -> None:
     ]
 
 
+def test_a_folder_that_holds_something_else_is_one_problem(tmp_path: Path) -> None:
+    for number in range(20):
+        (tmp_path / f"values-{number}.yaml").write_text("a: b: c\n")
+    assert [line.partition(" (")[0] for line in problems(tmp_path)] == [
+        "capabilities.json: is missing, so nothing limits what policy may call",
+        "schemas/input.json: is missing, so misspelt input fields would go unnoticed",
+        f"{tmp_path}: holds no policy",
+    ]
+
+
 def test_a_link_to_nowhere_a_pipe_and_a_file_too_large(rego_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(folder_module, "FILE_BYTES_MAX", 100_000)
     (rego_dir / "policy/refunds/gone.rego").symlink_to("nowhere")

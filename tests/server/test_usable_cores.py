@@ -62,6 +62,12 @@ def test_workers_of_the_settings() -> None:
             Settings(workers=wrong)
 
 
+@pytest.mark.parametrize("wrong", ["many", "AUTO", "2.5", "", True])
+def test_the_error_about_workers_names_auto(wrong: object) -> None:
+    with pytest.raises(ValidationError, match="must be a whole number, or auto for one on each usable core"):
+        Settings.model_validate({"workers": wrong})
+
+
 def test_the_names_of_workers_are_not_too_long() -> None:
     assert Settings(replica_id="a" * 62, workers=9).of_worker(9, ()).replica_id == "a" * 62 + ".9"
     with pytest.raises(ValidationError, match="shorten replica_id"):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from pathlib import Path
 from typing import Final
 
 AUTO: Final = "auto"
 CONTROL_GROUPS: Final = Path("/sys/fs/cgroup")
 OWN_GROUP: Final = Path("/proc/self/cgroup")
+_WHOLE: Final = re.compile(r"\s*[+-]?[0-9]+\s*", re.ASCII)
 
 
 def usable_cores(groups: Path = CONTROL_GROUPS, own_group: Path = OWN_GROUP) -> int:
@@ -21,10 +23,11 @@ def usable_cores(groups: Path = CONTROL_GROUPS, own_group: Path = OWN_GROUP) -> 
 def worker_count(value: object) -> object:
     """Return the number of cores for ``auto``, and any other value as it is.
 
-    Raises ValueError for a boolean, which would count as a number.
+    Raises ValueError for a boolean, which would count as a number, and for a text that is neither.
     """
-    if isinstance(value, bool):
-        raise ValueError("must be a whole number or auto")  # noqa: TRY004 - pydantic turns ValueError into its own
+    if isinstance(value, bool) or (isinstance(value, str) and value != AUTO and not _WHOLE.fullmatch(value)):
+        # Not TypeError: pydantic turns ValueError into its own.
+        raise ValueError("must be a whole number, or auto for one on each usable core")
     return usable_cores() if value == AUTO else value
 
 

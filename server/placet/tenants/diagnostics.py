@@ -120,9 +120,10 @@ def _diagnostic(detail: ErrorDetails) -> DocumentDiagnostic:
     path = tuple(part for part in detail["loc"] if part != "[key]")
     if kind in {"enum", "literal_error"}:
         expected = _WORDS.findall(detail["ctx"]["expected"])
-        return DocumentDiagnostic(
-            path, f"{_shown(detail['input'])} is not known", did_you_mean(str(detail["input"]), expected)
-        )
+        given = detail["input"]
+        if not isinstance(given, str):
+            return DocumentDiagnostic(path, f"should be a word, not {_shown(given)}", did_you_mean("", expected))
+        return DocumentDiagnostic(path, f"{_shown(given)} is not known", did_you_mean(given, expected))
     if kind == "value_error":
         return DocumentDiagnostic(path, str(detail["ctx"]["error"]))
     should = _SHOULD.get(kind) or detail["msg"].removeprefix("Input ").lower()

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from placet.actions.document import canonical_request
+from placet.actions.params_validator import params_violations
 from placet.decision.policy_input import base_facts, policy_input
 from placet.kernel.clock import rfc3339
 from placet.kernel.limits import EVIDENCE_MAX, PARAMS_BYTES_MAX, ROLES_MAX
-from placet.kernel.model import Action, Evidence, Identity, Model, Run, ToolClass
+from placet.kernel.model import Action, Evidence, Identity, Model, Run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -89,7 +90,7 @@ def cost_inputs(source: str, policies: Mapping[str, TenantPolicy], size: int) ->
             for place in places:
                 _put(params, place, value_of(size // len(places)))
             raw = orjson.dumps(params, option=orjson.OPT_SORT_KEYS)
-            yield CostInput(tool, tenant, shape, len(raw), _document(tool, tenant, raw))
+            yield CostInput(tool, tenant, shape, len(raw), _document(tool, tenant, raw, policies[tenant]))
 
 
 def _tools(source: str, policies: Mapping[str, TenantPolicy]) -> Iterator[tuple[str, str]]:
@@ -123,10 +124,17 @@ def _put(params: dict[str, Any], path: tuple[str, ...], value: object) -> None:
     params[path[-1]] = value
 
 
-def _document(tool: str, tenant: str, params: bytes) -> bytes:
-    """Return the policy input of an action with these params, and as many roles and citations as one may have."""
+def _document(tool: str, tenant: str, params: bytes, policy: TenantPolicy) -> bytes:
+    """Return the policy input of an action with these params, and as many roles and citations as one may have.
+
+    It has the facts about the tool that a decision has, so that the same rules are evaluated.
+    """
     roles = tuple(f"role_{number}" for number in range(ROLES_MAX))
     evidence = tuple(Evidence(f"https://kb/{number}", f"{number:064x}") for number in range(EVIDENCE_MAX))
     identity = Identity(agent="placet", tenant=tenant, user="u_1", roles=roles)
     request = canonical_request(Action(tool=tool, params=params), identity, Run(), Model(), evidence)
-    return policy_input(request, base_facts(ToolClass.UNKNOWN), rfc3339(0))
+    facts = base_facts(policy.tool_class(tool))
+    schema = policy.params_schema(tool)
+    if schema is not None:
+        facts["params_schema"] = {"violations": params_violations(schema, params)}
+    return policy_input(request, facts, rfc3339(0))

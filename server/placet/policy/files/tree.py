@@ -114,6 +114,8 @@ def tree_of(root: Path, files: Mapping[str, bytes], problems: Sequence[Diagnosti
     sorter = _Sorter(root, all_problems)
     for relative in sorted(files):
         sorter.put(PurePosixPath(relative), files[relative])
+    if CAPABILITIES not in files and INPUT_SCHEMA not in files:
+        all_problems.clear()  # not a policy folder, so what else is in it does not matter
     if not all_problems:
         all_problems.extend(_missing(root, files))
     if all_problems:

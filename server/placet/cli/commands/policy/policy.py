@@ -98,6 +98,8 @@ def check_command(  # noqa: PLR0913 - one option for each setting
 
     Example: placet policy check --rego-dir ./rego
     """
+    if max_us is not None and not bench:
+        raise typer.BadParameter("needs --bench, which measures the rule packs", param_hint="--max-us")
     folder, engine = _policy(rego_dir, opa, config)
     linter = None if skip_lint else find_regal(regal or "")
     steps = checking.check(folder, engine, linter, skip_lint=skip_lint, coverage_percent_min=coverage_min)
@@ -111,6 +113,8 @@ def check_command(  # noqa: PLR0913 - one option for each setting
         rows = [(step.name, _state(step), step.skipped or step.detail) for step in steps]
         print_table(("step", "result", ""), rows)
         _print_problems(problem for step in steps for problem in step.problems)
+        if bench and not costs:
+            typer.echo("costs: not measured, because a check failed", err=True)
         if costs:
             typer.echo()
             print_table(COLUMNS, [cost.row() for cost in costs])
