@@ -155,7 +155,7 @@ ATTEMPTS: dict[str, Callable[[Belongings], Sequence[Attempt]]] = {
     "ControlService.ListAutonomy": lambda _: [own()],
     "ControlService.ListBudgets": lambda _: [own(), own(budget_id=BUDGET, top=100)],
     "ControlService.GetBudgets": lambda _: [own(), own(budget_id=BUDGET, top=100)],
-    "ControlService.ListOutcomeExcesses": lambda _: [own()],
+    "ControlService.ListOutcomeExcesses": lambda victim: [own(), own(page_token=approvals_token(victim))],
     "ControlService.DecideOutcomeExcess": lambda victim: decisions(victim, verdict="EXCESS_VERDICT_DROP", **BY),
     "ControlService.AdjustBudget": lambda _: [own(budget_id=BUDGET, scope_key=SCOPE_KEY, amount=5, **BY)],
 }
@@ -208,9 +208,9 @@ def test_another_tenant_sees_and_changes_nothing(houses: Houses, victim: Victim,
     assert houses.state() == before
 
 
-def message_class(method: MethodDescriptor) -> type[Message]:
-    """Return the request class of a method."""
-    made: type[Message] = GetMessageClass(method.input_type)
+def message_class(method: MethodDescriptor, *, response: bool = False) -> type[Message]:
+    """Return the request class of a method, or its response class."""
+    made: type[Message] = GetMessageClass(method.output_type if response else method.input_type)
     return made
 
 

@@ -49,6 +49,14 @@ def require_access(principal: Principal, access: Access, tenants: Iterable[str])
             raise PermissionDeniedError(TENANT_NOT_GRANTED, _no_tenant(tenant))
 
 
+def sees(principal: Principal | None, access: Access, tenant: str) -> bool:
+    """Return whether the answer of a method may show the caller what belongs to the tenant.
+
+    EVERY_TENANT for what may belong to any. `principal` is None where callers are not authenticated.
+    """
+    return principal is None or any(grant.covers(tenant) for grant in principal.grants_of(access.roles))
+
+
 def resolved_user(
     principal: Principal, tenant: str, agent: str, user: str, roles: Sequence[str], proven: User | None
 ) -> tuple[str, Sequence[str]]:

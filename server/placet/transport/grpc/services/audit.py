@@ -17,8 +17,10 @@ from placet.kernel.state import ReadSet
 from placet.kernel.steps import mapped
 from placet.privacy.redaction import redact_text
 from placet.scheduling.slices import in_slices
+from placet.transport.grpc.interceptors.caller import current_principal
 from placet.transport.grpc.messages.to_proto import EFFECTS, recorded_decision_to_proto, verify_report_to_proto
 from placet.transport.grpc.messages.validation import RequestValidator
+from placet.transport.grpc.messages.visible import visible_report
 from placet.v1 import audit_pb2, audit_pb2_grpc
 
 if TYPE_CHECKING:
@@ -73,7 +75,7 @@ class AuditServicer(audit_pb2_grpc.AuditServiceServicer):
         self, _request: audit_pb2.VerifyAuditRequest, _context: Context
     ) -> audit_pb2.VerifyAuditResponse:
         """Verify the whole audit trail."""
-        return verify_report_to_proto(await self.ledger.verify())
+        return verify_report_to_proto(visible_report(await self.ledger.verify(), current_principal()))
 
     async def _to_protos(self, decisions: Sequence[RecordedDecision]) -> list[audit_pb2.RecordedDecision]:
         """Return the messages of the decisions. Reads the outcomes of those that are allowed in one query."""

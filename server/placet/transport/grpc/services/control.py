@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from placet.transport.grpc.interceptors.caller import current_principal
 from placet.transport.grpc.messages.to_proto import policy_status_to_proto
+from placet.transport.grpc.messages.visible import visible_status
 from placet.transport.grpc.services.autonomy import AutonomyMethods
 from placet.transport.grpc.services.budgets import BudgetMethods
 from placet.transport.grpc.services.excesses import ExcessMethods
@@ -48,7 +50,7 @@ class ControlServicer(KillSwitchMethods, AutonomyMethods, BudgetMethods, PolicyM
         self, _request: control_pb2.GetPolicyStatusRequest, _context: Context
     ) -> control_pb2.GetPolicyStatusResponse:
         """Return which policy is served, and whether the server can decide."""
-        return policy_status_to_proto(self.policies.status(), self.health())
+        return policy_status_to_proto(*visible_status(self.policies.status(), self.health(), current_principal()))
 
     async def GetPermitKeys(
         self, _request: control_pb2.GetPermitKeysRequest, _context: Context

@@ -1,0 +1,43 @@
+"""What of the server's state a caller may see: all of it, or only what concerns the tenants of its grants."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from placet.identity.access import ACCESS
+from placet.identity.model import EVERY_TENANT
+from placet.identity.permissions import sees
+
+if TYPE_CHECKING:
+    from placet.audit.records import VerifyReport
+    from placet.identity.model import Principal
+    from placet.revisions.status import PolicyStatus, ServerHealth
+
+HIDDEN: Final = "shown to callers with a grant for every tenant"
+"""Takes the place of texts that may quote the files, names or ids of any tenant."""
+_STATUS: Final = ACCESS["ControlService.GetPolicyStatus"]
+_VERIFY: Final = ACCESS["AuditService.VerifyAudit"]
+
+
+def visible_status(
+    status: PolicyStatus, health: ServerHealth, principal: Principal | None
+) -> tuple[PolicyStatus, ServerHealth]:
+    """Return the status and health without other tenants' names, and without what their files say."""
+    if sees(principal, _STATUS, EVERY_TENANT):
+        return status, health
+    shown = replace(
+        status,
+        tenants=tuple(tenant for tenant in status.tenants if sees(principal, _STATUS, tenant)),
+        slow_packs=tuple(pack for pack in status.slow_packs if sees(principal, _STATUS, pack.tenant)),
+        last_error=status.last_error and HIDDEN,
+        held_reasons=status.held_reasons and (HIDDEN,),
+    )
+    return shown, replace(health, reasons=health.reasons and (HIDDEN,))
+
+
+def visible_report(report: VerifyReport, principal: Principal | None) -> VerifyReport:
+    """Return the report without the details of problems, which name tenants and their ids."""
+    if sees(principal, _VERIFY, EVERY_TENANT):
+        return report
+    return replace(report, problems=tuple(replace(problem, detail=HIDDEN, state=None) for problem in report.problems))
