@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 README = ROOT / "README.md"
 NOT_YET = sections(README)["Not yet"]
-ABSENT = ("retention", "erasure", "console", "HTTP", "authentication")
+ABSENT = ("retention", "erasure", "console", "HTTP")
 """Features that README lists as absent and that README and CHANGELOG name nowhere else."""
 
 
