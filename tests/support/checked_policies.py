@@ -13,11 +13,12 @@ from placet.policy.bundles import bundle
 from placet.policy.checks.check import serving_problems
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     import pytest
 
+    from placet.policy.checks.rule_check import RuleCheck
     from placet.policy.files.tree import PolicyTree
     from placet.tenants.policy import TenantPolicy
 
@@ -32,11 +33,17 @@ def remember_checked_policies(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bundle, "_check_with_opa", _check_once)
 
 
-def _problems_once(tree: PolicyTree, policies: Mapping[str, TenantPolicy], stage: Path, opa: Path) -> object:
+def _problems_once(
+    tree: PolicyTree,
+    policies: Mapping[str, TenantPolicy],
+    stage: Path,
+    opa: Path,
+    rules: Callable[[PolicyTree, Path], RuleCheck],
+) -> object:
     key = f"{opa} {tree.digest}"
     if key in _passed:
         return ()
-    problems = serving_problems(tree, policies, stage, opa)
+    problems = serving_problems(tree, policies, stage, opa, rules)
     if not problems:
         _passed.add(key)
     return problems
