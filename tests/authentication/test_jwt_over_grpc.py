@@ -14,10 +14,11 @@ from placet.authentication.issuer_keys import IssuerKeys
 from placet.authentication.jwt import JwtCredentials, TrustedIssuer
 from placet.authentication.key_sources import DiscoveredAddress
 from placet.kernel.errors import UnauthenticatedError
+from placet.v1 import control_pb2
 from tests.authentication.jwt_env import AUDIENCE, ISSUER, KEY, FakeClock, claims, entry, jwk, key_set, signed
 from tests.authentication.oidc_provider import oidc_provider
 from tests.serving import serving, settings
-from tests.transport.wire import Refusal, Wire, request
+from tests.transport.wire import STATUS, Refusal, Wire, request
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -71,6 +72,11 @@ jwks_file = "keys.json"
 role = "agent_runtime"
 tenants = "acme"
 agents = ["support-*"]
+
+[[issuers.grants]]
+role = "auditor"
+tenants = "*"
+when = {{sub = "auditor"}}
 """
 
 
@@ -252,6 +258,12 @@ def test_an_outage_at_the_start_does_not_stop_the_server(tmp_path: Path, capfd: 
             assert logged[0]["event"] == "issuer keys unreadable"
             assert logged[0]["issuer"] == provider.issuer
             assert "/.well-known/openid-configuration" in logged[0]["cause"]
+            answer = wire.raw(STATUS, b"", (bearer(signed(claims(sub="auditor"))),))
+            status = control_pb2.GetPolicyStatusResponse.FromString(answer)
+            assert status.serving
+            [unreadable] = status.issuers_unreadable
+            assert unreadable.startswith(f"{provider.issuer}: ")
+            assert "its tokens are refused" in unreadable
             provider.start()
             assert wire.authorize(request(NO_USER), bearer(person(provider, "runtime"))).decision_id
             wire.close()

@@ -154,6 +154,7 @@ def test_policy_status(control: ControlClient, server: ScriptedServer) -> None:
         ready=True, policy_revision="r", engine_mode=control_pb2.ENGINE_MODE_EXTERNAL, engine_version="9.9.9",
         engine_restarts=1, tenants=["acme"], reloads_accepted=2, reloads_refused=3, last_error="e", serving=True,
         not_serving_reasons=["n"], stale=True, git_commit="c", store_error="s", data_dir_free_bytes=5,
+        issuers_unreadable=["i"],
     )  # fmt: skip
     answer.loaded_at.FromDatetime(T0)
     answer.decides_until.FromDatetime(T0)
@@ -167,6 +168,7 @@ def test_policy_status(control: ControlClient, server: ScriptedServer) -> None:
     assert (status.serving, status.not_serving_reasons, status.stale) == (True, ("n",), True)
     assert (status.refused_since, status.unseen_since, status.decides_until) == (None, None, T0)
     assert (status.git_commit, status.store_error, status.data_dir_free_bytes) == ("c", "s", 5)
+    assert status.issuers_unreadable == ("i",)
     assert status.slow_packs == (SlowPack("policy.refunds", "pay", "acme", 250.0, ended=False, input_bytes=9),)
 
 

@@ -26,7 +26,11 @@ STATUS = PolicyStatus(
     held_reasons=("globex lost a budget",),
     slow_packs=(SLOW,),
 )
-HEALTH = ServerHealth(serving=False, reasons=("OPA does not answer: config/globex.yaml:3: no",))
+HEALTH = ServerHealth(
+    serving=False,
+    reasons=("OPA does not answer: config/globex.yaml:3: no",),
+    issuers_unreadable=("https://id.globex.example: no answer",),
+)
 DIFFERENCE = StateDifference("approvals", "globex", "apr_1", "1", "2")
 REPORT = VerifyReport(3, 1, 1, (AuditProblem("state_differs", "w", 7, "globex apr_1", DIFFERENCE),))
 
@@ -47,7 +51,7 @@ def test_a_caller_sees_nothing_of_other_tenants() -> None:
 def test_a_caller_sees_that_there_are_problems() -> None:
     status, health = visible_status(STATUS, HEALTH, auditor("acme"))
     assert (status.tenants, status.last_error, status.held_reasons) == (("acme",), HIDDEN, (HIDDEN,))
-    assert (health.serving, health.reasons) == (False, (HIDDEN,))
+    assert (health.serving, health.reasons, health.issuers_unreadable) == (False, (HIDDEN,), (HIDDEN,))
     report = visible_report(REPORT, auditor("acme"))
     assert [(each.kind, each.writer, each.sequence) for each in report.problems] == [("state_differs", "w", 7)]
     assert not report.ok

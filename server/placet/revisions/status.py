@@ -134,6 +134,8 @@ class ServerHealth:
     store_error: str = ""
     """The last failure of the store; "" while it works."""
     data_dir_free_bytes: int = 0
+    issuers_unreadable: tuple[str, ...] = ()
+    """Issuers of JWTs whose keys cannot be read, each with the cause and until when its last keys count."""
 
 
 class PolicyEventKind(StrEnum):

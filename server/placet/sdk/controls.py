@@ -246,6 +246,8 @@ class PolicyStatus:
     """The restrictions that the held policy lost, each with its file."""
     slow_packs: tuple[SlowPack, ...] = ()
     """Rule packs that took long for an input, each with its slowest input, the slowest first."""
+    issuers_unreadable: tuple[str, ...] = ()
+    """Issuers of JWTs whose keys cannot be read now, each with the cause and until when its last keys count."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,6 +67,7 @@ class ServerObserver:
         self.on_activated: Callable[[PolicyEvent], Awaitable[None]] = _ignore
         self.ledger_works = True
         self._store_error = ""
+        self._issuers_unreadable: dict[str, str] = {}
         self._clock_behind = False
         self._clock_skewed = ""
         self._policy_ready = False
@@ -134,9 +135,11 @@ class ServerObserver:
         """Report that the keys of an issuer were read, or could not be read."""
         self.metrics.issuer_keys_unreadable.labels(report.issuer).set(int(bool(report.error)))
         if not report.error:
+            self._issuers_unreadable.pop(report.issuer, None)
             self.log.info("issuer keys read", issuer=report.issuer, keys=report.keys, skipped=list(report.skipped))
             return
         until = rfc3339(report.usable_until_us) if report.usable_until_us else "none; its tokens are refused"
+        self._issuers_unreadable[report.issuer] = f"{report.issuer}: {report.error}; last keys count until: {until}"
         self.log.error("issuer keys unreadable", issuer=report.issuer, cause=report.error, last_keys_count_until=until)
 
     def loop_blocked(self, seconds: float, cpu_seconds: float, functions: str) -> None:
@@ -241,7 +244,8 @@ class ServerObserver:
             reasons.append(f"{rule_ids.CLOCK_SKEW} denies every call: {self._clock_skewed}")
         if not self.ledger_works:
             reasons.append(f"the store does not commit: {self._store_error}")
-        return ServerHealth(not reasons, tuple(reasons), self._store_error, self.free_bytes())
+        unreadable = tuple(self._issuers_unreadable.values())
+        return ServerHealth(not reasons, tuple(reasons), self._store_error, self.free_bytes(), unreadable)
 
     def wal_bytes(self) -> int:
         """Return the bytes of SQLite's write-ahead log; 0 when there is none."""

@@ -183,6 +183,7 @@ def policy_status_from_proto(message: control_pb2.GetPolicyStatusResponse) -> Po
             SlowPack(pack.pack, pack.tool, pack.tenant, pack.milliseconds, pack.ended, pack.input_bytes)
             for pack in message.slow_packs
         ),
+        issuers_unreadable=tuple(message.issuers_unreadable),
     )
 
 

@@ -95,6 +95,7 @@ def _fields(status: PolicyStatus) -> list[tuple[str, Any]]:
         ("unseen_since", time_text(status.unseen_since)),
         ("served_decides", decides_text(status) if refused or status.held_revision else ""),
         ("slow_packs", "; ".join(map(_slow_text, status.slow_packs))),
+        ("issuers_unreadable", "; ".join(status.issuers_unreadable)),
     ]
 
 
@@ -123,4 +124,5 @@ def _document(status: PolicyStatus) -> dict[str, Any]:
         "held_since": time_text(status.held_since),
         "held_reasons": list(status.held_reasons),
         "slow_packs": [asdict(pack) for pack in status.slow_packs],
+        "issuers_unreadable": list(status.issuers_unreadable),
     }

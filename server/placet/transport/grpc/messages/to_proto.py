@@ -155,6 +155,7 @@ def policy_status_to_proto(status: PolicyStatus, health: ServerHealth) -> contro
         held_reasons=status.held_reasons,
         slow_packs=[_slow_pack_to_proto(pack) for pack in status.slow_packs],
         data_dir_free_bytes=health.data_dir_free_bytes,
+        issuers_unreadable=health.issuers_unreadable,
     )
 
 

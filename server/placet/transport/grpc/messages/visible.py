@@ -33,7 +33,8 @@ def visible_status(
         last_error=status.last_error and HIDDEN,
         held_reasons=status.held_reasons and (HIDDEN,),
     )
-    return shown, replace(health, reasons=health.reasons and (HIDDEN,))
+    issuers = health.issuers_unreadable and (HIDDEN,)
+    return shown, replace(health, reasons=health.reasons and (HIDDEN,), issuers_unreadable=issuers)
 
 
 def visible_report(report: VerifyReport, principal: Principal | None) -> VerifyReport:
