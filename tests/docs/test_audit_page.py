@@ -13,6 +13,7 @@ import pytest
 
 from placet.actions.outcome import Outcome, OutcomeReport, OutcomeStatus, RecordedOutcome
 from placet.audit import decision_codec as record_codec
+from placet.audit.access_records import access_refused_commitment
 from placet.audit.chain import SALT_BYTES
 from placet.audit.control_record import trail_restarted
 from placet.audit.records import Commitment, RecordKind
@@ -104,6 +105,7 @@ def one_record_of_each_kind() -> list[Commitment]:
     return [
         commitment(1),
         record_codec.invalid_request_commitment("acme", Caller(), "Authorize", violations, NOW_US),
+        access_refused_commitment("", Caller(), "ipv4:192.0.2.1", "Authorize", "CREDENTIAL_MISSING", "no", 0, NOW_US),
         record_codec.policy_activated_commitment("r1", "1.2.3", 2, NOW_US),
         record_codec.policy_refused_commitment("r1", ["wrong"], NOW_US),
         record_codec.server_started_commitment("0.1.0", "key", NOW_US),

@@ -25,6 +25,7 @@ class RecordKind(StrEnum):
 
     DECISION_MADE = "decision.made"
     REQUEST_REFUSED = "request.refused"
+    ACCESS_REFUSED = "access.refused"
     OUTCOME_REPORTED = "outcome.reported"
     RESERVATION_EXPIRED = "reservation.expired"
     APPROVAL_VOTED = "approval.voted"

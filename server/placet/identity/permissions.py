@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from placet.identity.access import TenantUse
 from placet.identity.model import EVERY_TENANT, Role, UserAssertion
 from placet.kernel.errors import PermissionDeniedError
+from placet.kernel.limits import TENANT_CHARS_MAX
 from placet.matching.person import Person, same_person
 
 if TYPE_CHECKING:
@@ -25,6 +26,20 @@ USER_MISMATCH: Final = "USER_MISMATCH"
 USER_OF_ANOTHER_TENANT: Final = "USER_OF_ANOTHER_TENANT"
 PERSON_MISMATCH: Final = "PERSON_MISMATCH"
 PERSON_REQUIRED: Final = "PERSON_REQUIRED"
+ACCESS_REASONS: Final = frozenset(
+    {
+        ROLE_NOT_GRANTED,
+        TENANT_NOT_GRANTED,
+        AGENT_NOT_GRANTED,
+        USER_NOT_GRANTED,
+        USER_TOKEN_REQUIRED,
+        USER_MISMATCH,
+        USER_OF_ANOTHER_TENANT,
+        PERSON_MISMATCH,
+        PERSON_REQUIRED,
+    }
+)
+"""Every reason why a caller may not make a call, whatever the state is."""
 _RUNTIME: Final = frozenset({Role.AGENT_RUNTIME})
 _VOTERS: Final = frozenset({Role.APPROVER})
 
@@ -125,4 +140,4 @@ def _refuse_user(grants: Sequence[Grant]) -> None:
 def _no_tenant(tenant: str) -> str:
     if tenant == EVERY_TENANT:
         return 'the request concerns every tenant, and the caller has no grant for "*"; name a tenant'
-    return f"the caller has no grant for the tenant {tenant}"
+    return f"the caller has no grant for the tenant {tenant[:TENANT_CHARS_MAX]!a}"

@@ -230,6 +230,14 @@ ISSUER_KEYS_READINGS_AT_ONCE: Final = 3
 """Readings that tokens with unknown keys cause without a wait, so that a new key counts at once."""
 VERIFIED_TOKENS_MAX: Final = 16_384
 """JWTs whose verification is remembered: those of a large company's agents, in 20 MB."""
+REFUSED_ACCESS_RECORDED: Final = 5
+"""Refused calls of one caller or address, for one reason and in one minute, that are recorded. The next record counts
+the others."""
+REFUSED_ACCESS_STRANGERS_RECORDED: Final = 60
+"""Refused calls of all callers without a valid credential that are recorded in one minute: a stranger has any number of
+addresses."""
+REFUSED_ACCESS_SOURCES_MAX: Final = 4_096
+"""Callers and addresses whose refused calls are counted apart, in 1 MB."""
 STORE_CONNECT_SECONDS_MAX: Final = 4
 """Connecting to PostgreSQL. Callers learn after this time that it cannot be reached."""
 STORE_IDLE_MS_MAX: Final = 2_000

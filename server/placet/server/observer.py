@@ -13,6 +13,7 @@ from placet.audit.decision_codec import (
 )
 from placet.kernel import rule_ids
 from placet.kernel.clock import rfc3339
+from placet.kernel.errors import UnauthenticatedError
 from placet.revisions.status import (
     EngineMode,
     PolicyEvent,
@@ -33,9 +34,11 @@ if TYPE_CHECKING:
     from placet.audit.records import Commitment
     from placet.authentication.issuer_keys import KeysReport
     from placet.kernel.clock import Clock
+    from placet.kernel.model import Caller
     from placet.revisions.status import SlowPack
     from placet.server.ledger_clock import LedgerClock
     from placet.telemetry.metrics import Metrics
+    from placet.transport.grpc.interceptors.refused_access import Refusal
     from placet.transport.grpc.server import RpcServer
     from placet.webhooks.sender import TryReport
 
@@ -120,6 +123,18 @@ class ServerObserver:
     def certificates_unusable(self, cause: str) -> None:
         """Report changed certificate files that cannot be used. The listeners keep the certificates that they have."""
         self.log.error("certificates unusable", cause=cause)
+
+    def access_refused(self, reason: str) -> None:
+        """Count a call that was refused to its caller."""
+        self.metrics.access_refused.labels(reason).inc()
+
+    def access_refusal_recorded(
+        self, caller: Caller, host: str, method: str, error: Refusal, tenant: str, left_out: int
+    ) -> None:
+        """Log a call that was refused to its caller, with the cause, which the answer does not have."""
+        cause = (isinstance(error, UnauthenticatedError) and error.cause) or str(error)
+        who = {"caller": caller.name, "host": host, "tenant": tenant, "method": method}
+        self.log.warning("access refused", reason=error.reason, cause=cause, left_out=left_out, **who)
 
     def shed(self, reason: str, count: int) -> None:
         """Count actions or calls that were rejected under load."""

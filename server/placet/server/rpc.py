@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from placet.approvals.page import ApprovalUrlTemplate
+from placet.identity.refusal_samples import RefusalSamples
 from placet.kernel.limits import SHUTDOWN_SECONDS_MAX
 from placet.permits.claims import jwk_set
 from placet.permits.issuing import PermitIssuer
@@ -16,6 +17,7 @@ from placet.transport.grpc.flows import Flows
 from placet.transport.grpc.intake import Intake
 from placet.transport.grpc.interceptors.chain import interceptor_chain
 from placet.transport.grpc.interceptors.invalid_requests import InvalidRequestRecorder
+from placet.transport.grpc.interceptors.refused_access import RefusedAccessRecorder
 from placet.transport.grpc.server import Listener, RpcServer, Servicers
 from placet.transport.grpc.services.audit import AuditServicer
 from placet.transport.grpc.services.authorization import AuthorizationServicer
@@ -108,7 +110,9 @@ def _build_rpc(
     servicers = Servicers(authorization, approvals.servicer, AuditServicer(core.ledger), control, approvals.streams)
     recorder = InvalidRequestRecorder(decisions.invalid_requests, clock)
     intake = Intake(observer.shed)
-    interceptors = interceptor_chain(intake, recorder, observer.error, authenticator)
+    samples = RefusalSamples(clock.monotonic)
+    refusals = RefusedAccessRecorder(decisions.invalid_requests, clock, samples, observer)
+    interceptors = interceptor_chain(intake, recorder, observer.error, authenticator, refusals)
     return RpcServer(servicers, interceptors, intake, reflect=settings.reflection, share_port=share_port)
 
 

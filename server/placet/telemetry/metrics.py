@@ -60,6 +60,9 @@ class Metrics:
             "placet_outcomes_held", "Outcomes far above their reservation, of which a part is held for an operator"
         )
         self.refused = self._counter("placet_requests_refused", "Invalid requests")
+        self.access_refused = self._counter(
+            "placet_access_refused", "Calls refused to their callers, by reason", "reason"
+        )
         self.shed = self._counter(
             "placet_requests_shed", "Requests rejected under load before any work, by reason", "reason"
         )

@@ -11,6 +11,7 @@ from placet.transport.grpc.interceptors.deserialization import DeserializationIn
 from placet.transport.grpc.interceptors.errors import ErrorInterceptor
 from placet.transport.grpc.interceptors.intake import IntakeInterceptor
 from placet.transport.grpc.interceptors.invalid_requests import InvalidRequestInterceptor
+from placet.transport.grpc.interceptors.refused_access import RefusedAccessInterceptor
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from placet.identity.ports import Authenticator
     from placet.transport.grpc.intake import Intake
     from placet.transport.grpc.interceptors.invalid_requests import InvalidRequestRecorder
+    from placet.transport.grpc.interceptors.refused_access import RefusedAccessRecorder
 
 
 def interceptor_chain(
@@ -27,6 +29,7 @@ def interceptor_chain(
     recorder: InvalidRequestRecorder,
     on_error: Callable[[BaseException], None],
     authenticator: Authenticator | None = None,
+    refusals: RefusedAccessRecorder | None = None,
 ) -> list[grpc.aio.ServerInterceptor]:  # type: ignore[type-arg] # no generic when it runs
     """Return the interceptors, outermost first. `on_error` receives unexpected exceptions.
 
@@ -41,6 +44,8 @@ def interceptor_chain(
         # Tracing goes here: a span around everything that the call does, with the status that the caller receives.
         # Turns exceptions into statuses with google.rpc error details.
         ErrorInterceptor(on_error),
+        # Records a call that its caller may not make, or whose caller proves nothing.
+        *([] if refusals is None else [RefusedAccessInterceptor(refusals)]),
         # Sets the caller, for `current_caller()` and `current_principal()`.
         CallerInterceptor() if authenticator is None else AuthenticationInterceptor(authenticator),
         # Records a request that breaks the contract, whether its bytes or its fields are wrong.
