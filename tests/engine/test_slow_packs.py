@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
+from placet.engine import slow_packs
 from placet.engine.connections import Connections
 from placet.engine.http import Address
 from placet.engine.slow_packs import AGAIN_SECONDS, SlowPacks, packs_of
 from tests.engine.lying_opa import LyingOpa, http
 
 if TYPE_CHECKING:
+    import pytest
+
     from placet.revisions.status import SlowPack
 
 TIMEOUT_SECONDS: Final = 0.2
@@ -24,12 +27,12 @@ def single(tool: str = "kb.search", pad: int = 0) -> bytes:
 class Examined:
     """What was found, with a clock that the test sets."""
 
-    def __init__(self, opa: LyingOpa, packs: tuple[str, ...] = PACKS) -> None:
+    def __init__(self, opa: LyingOpa, packs: tuple[str, ...] = PACKS, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
         self.found: list[SlowPack] = []
         self.more = asyncio.Event()
         self.now = 100.0
         self.offset = asyncio.get_running_loop().time()
-        self.packs = SlowPacks(packs, TIMEOUT_SECONDS, self._add, self._monotonic)
+        self.packs = SlowPacks(packs, timeout_seconds, self._add, self._monotonic)
         self.connections = Connections(Address.parse(opa.url))
 
     def _monotonic(self) -> float:
@@ -39,10 +42,10 @@ class Examined:
         self.found.append(pack)
         self.more.set()
 
-    async def examine(self, document: bytes) -> None:
+    async def examine(self, document: bytes, *, timed_out: bool = False) -> None:
         """Examine an input, and wait until its pack is found."""
         self.more.clear()
-        self.packs.examine(document, self.connections)
+        self.packs.examine(document, self.connections, timed_out=timed_out)
         async with asyncio.timeout(5):
             await self.more.wait()
         await self.packs.close()
@@ -105,6 +108,51 @@ async def test_a_tool_is_examined_once_in_a_while(lying_opa: LyingOpa) -> None:
     await examined.examine(single(pad=9))
     assert [pack.tool for pack in examined.found] == ["kb.search", "kb.answer", "kb.search"]
     assert len(examined.packs.found) == 1, "the slowest input of each pack"
+
+
+async def test_an_input_that_is_worse_is_examined_soon(lying_opa: LyingOpa, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(slow_packs, "REST_SECONDS", 0.0)
+    await slow_for(lying_opa, TIMEOUT_SECONDS / 2)
+    examined = Examined(lying_opa)
+    await examined.examine(single())
+    await examined.examine(single(pad=len(single())))
+    await examined.examine(single(), timed_out=True)
+    examined.packs.examine(single(), examined.connections, timed_out=True)
+    examined.packs.examine(single(pad=9_000), examined.connections)
+    await examined.packs.close()
+    assert [pack.input_bytes for pack in examined.found] == [len(single()), 2 * len(single()), len(single())]
+
+
+async def test_the_worst_input_waits_while_another_is_examined(
+    lying_opa: LyingOpa, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(slow_packs, "REST_SECONDS", 0.0)
+    await slow_for(lying_opa, TIMEOUT_SECONDS / 2)
+    examined = Examined(lying_opa)
+    examined.packs.examine(single(), examined.connections)
+    for size in (500, 900, 700):
+        examined.packs.examine(single(pad=size), examined.connections, timed_out=size < 900)
+    async with asyncio.timeout(5):
+        await examined.more.wait()
+        examined.more.clear()
+        await examined.more.wait()
+    await examined.packs.close()
+    assert [pack.input_bytes for pack in examined.found] == [len(single()), len(single(pad=700))]
+
+
+async def test_packs_are_not_slow_because_the_machine_is_busy(lying_opa: LyingOpa) -> None:
+    await slow_for(lying_opa, 0)
+    examined = Examined(lying_opa, timeout_seconds=60)
+    examined.packs.examine(single(), examined.connections)
+    for _ in range(500):
+        if len(lying_opa.bodies) == len(PACKS):
+            break
+        await asyncio.sleep(0.01)
+    await asyncio.sleep(0.05)
+    await examined.packs.close()
+    assert len(lying_opa.bodies) == len(PACKS)
+    assert not examined.found
+    assert not examined.packs.found
 
 
 async def test_one_input_at_a_time(lying_opa: LyingOpa) -> None:

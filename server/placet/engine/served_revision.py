@@ -120,7 +120,8 @@ class ServedRevision:
             verdicts = await self._client.evaluate_singly(inputs)
         timed_out = [each for each, verdict in zip(inputs, verdicts, strict=True) if verdict.rule_id == ENGINE_TIMEOUT]
         if timed_out or loop.time() - began > PATIENCE_SHARE * self._engine.timeout_seconds:
-            self._slow_packs.examine(max(timed_out or inputs, key=len), self._client.connections)
+            slow = max(timed_out or inputs, key=len)
+            self._slow_packs.examine(slow, self._client.connections, timed_out=bool(timed_out))
         return verdicts
 
     @property
