@@ -159,6 +159,14 @@ async def test_a_claim_cannot_spell_another_person(email: str) -> None:
         await principal_of({**OKTA_USER, "email": email}, of)
 
 
+async def test_the_id_of_a_person_is_one_that_requests_accept() -> None:
+    """With a port in the issuer, an address as subject reads as a password in a URL, which no id may hold."""
+    issuer = "https://id.example.com:8443"
+    with pytest.raises(UnauthenticatedError, match="password in a URL"):
+        await principal_of({"iss": issuer, "sub": "alice@example.com"}, people(issuer=issuer))
+    assert (await principal_of({"iss": issuer, "sub": "1f"}, people(issuer=issuer))).person == f"{issuer}|1f"
+
+
 async def test_one_person_has_one_id_whatever_the_spelling() -> None:
     of = people(person_claim="email", person_verified_claim="email_verified")
     emails = ["alice@example.com", "ALICE@EXAMPLE.COM", "\uff21lice@example.com"]

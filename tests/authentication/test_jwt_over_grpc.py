@@ -112,7 +112,12 @@ def bearer(token: str) -> tuple[str, str]:
 
 
 def person(provider: OidcProvider, audience: str, name: str = "alice", **changes: Any) -> str:
-    right = {"email": f"{name}@example.com", "email_verified": True, "groups": ["support_lead"], "org": ["acme"]}
+    right = {
+        "email": f"{name.removesuffix('@example.com')}@example.com",
+        "email_verified": True,
+        "groups": ["support_lead"],
+        "org": ["acme"],
+    }
     return provider.id_token(audience, name, **{**right, **changes})
 
 
@@ -123,7 +128,7 @@ def test_a_call_without_a_token_is_refused(caller: Wire) -> None:
 
 
 def test_the_record_names_the_caller_and_the_proven_user(caller: Wire, server: Server, provider: OidcProvider) -> None:
-    runtime, user = person(provider, "runtime", "runtime-1"), person(provider, "app", "Alice")
+    runtime, user = person(provider, "runtime", "runtime@example.com"), person(provider, "app", "Alice")
     asked = request({"identity.user": "", "identity.user_token": user})
     decision = caller.authorize(asked, bearer(runtime))
     [recorded] = [
@@ -132,7 +137,7 @@ def test_the_record_names_the_caller_and_the_proven_user(caller: Wire, server: S
         if record["body"].get("decision_id") == decision.decision_id
     ]
     everything = json.dumps(recorded)
-    assert f"{provider.issuer}|runtime-1" in everything
+    assert f"{provider.issuer}|runtime@example.com" in everything
     assert '"alice@example.com"' in everything
     assert "support_lead" in everything
     assert user not in everything

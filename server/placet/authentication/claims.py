@@ -10,6 +10,7 @@ from placet.authentication.issuers import SEPARATOR
 from placet.kernel.limits import LABEL_BYTES_MAX, PRINCIPAL_BYTES_MAX, ROLES_MAX
 from placet.matching.json_pointer import MISSING, resolve
 from placet.matching.names import folded, name_error
+from placet.privacy.id_secrets import secret_in_id
 
 if TYPE_CHECKING:
     from placet.authentication.issuers import ClaimValues, IssuerEntry
@@ -40,14 +41,14 @@ def person_id(claims: Claims, entry: IssuerEntry) -> str:
     to ``issuer|subject``: a person who can have tokens with and without the claim would be two people.
     """
     if not entry.person_claim:
-        return folded(caller_id(claims, entry))
+        return folded(_storable(caller_id(claims, entry), entry.caller_claim))
     verified = entry.person_verified_claim
     if verified and claim_of(claims, verified) is not True:
         raise invalid(f"the token does not say who the person is: the claim {verified} is not true")
     person = _text(claims, entry.person_claim)
     if SEPARATOR in person:
         raise invalid(f'the claim {entry.person_claim} of the token must not contain "{SEPARATOR}"')
-    return folded(_checked_id(person, entry.person_claim))
+    return folded(_storable(_checked_id(person, entry.person_claim), entry.person_claim))
 
 
 def is_person(claims: Claims, entry: IssuerEntry) -> bool:
@@ -124,6 +125,16 @@ def _texts(claims: Claims, name: str) -> set[str]:
     if not isinstance(values, list) or not all(isinstance(one, str) for one in values):
         raise invalid(f"the claim {name} of the token must be a text or a list of texts")
     return set(values)
+
+
+def _storable(person: str, claim: str) -> str:
+    """Return the id of a person, which requests accept and records keep. It must not look like a secret."""
+    if found := secret_in_id(person):
+        raise invalid(
+            f"the claim {claim} of the token makes an id that holds {found}; identify people by another claim, with "
+            "person_claim"
+        )
+    return person
 
 
 def _checked_id(name: str, claim: str) -> str:
