@@ -16,6 +16,8 @@ get_or_null(path) := object.get(input, path, null) # regal ignore:avoid-get-and-
 #   defined: an empty object when the pack has no defaults.
 pack_config(pack) := config if {
 	config := data.placet.compiled.packs[input.identity.tenant][pack]
+} else := defaults if {
+	defaults := data.placet.compiled.defaults[pack]
 } else := object.union(data.policy[pack].defaults, overrides) if {
 	overrides := data.tenants[input.identity.tenant].packs[pack]
 } else := defaults if {

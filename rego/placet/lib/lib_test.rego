@@ -51,3 +51,12 @@ test_pack_config_of_the_bundle_comes_first if {
 		with data.placet.compiled.packs as {"acme": {"p": {"role": "compiled"}}}
 	config == {"role": "compiled"}
 }
+
+# It has the defaults of the other tenants too.
+test_pack_config_of_the_bundle_has_the_defaults if {
+	config := lib.pack_config("p") with input as t.asked
+		with data.policy as {"p": {"defaults": _defaults}}
+		with data.tenants as {}
+		with data.placet.compiled as {"packs": {"acme": {"q": {"role": "boss"}}}, "defaults": {"p": {"role": "compiled"}}}
+	config == {"role": "compiled"}
+}

@@ -79,9 +79,10 @@ _privileged if {
 
 # Fail closed: _minor_units and _limits are undefined unless they are numbers, and then a rule above denies. Comparing
 # mixed types would not fail: "5" > 100 is true, null > 100 is false.
-_minor_units := input.action.amount.minor_units if {
-	is_number(input.action.amount.minor_units)
-	input.action.amount.minor_units > 0
+_minor_units := minor_units if {
+	minor_units := input.action.amount.minor_units
+	is_number(minor_units)
+	minor_units > 0
 }
 
 _limits := limits if {

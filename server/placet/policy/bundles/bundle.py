@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 REVISION_CHARS: Final = 32
 """Hex digits of the digest that name a revision: 128 bits, so that no two policies share a name."""
-BUNDLE_FORMAT: Final = b"8"
+BUNDLE_FORMAT: Final = b"9"
 """Part of the digest. Increased when checks or staged files change, so that older cached bundles are not used."""
 REGO_VERSION: Final = 1
 _NO_SPACE: Final = "no space left on device"

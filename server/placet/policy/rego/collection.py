@@ -29,9 +29,9 @@ Tools = frozenset[str] | None
 PACK_ROOTS: Final = (("placet", "baseline"), ("policy",))
 """Folders below which each folder is a pack, in the order in which their findings are collected."""
 _EFFECTS: Final = frozenset(effect.value for effect in Effect)
-_CONTINUING: Final = frozenset({*"=!<>+-*/%&|:.,", "with", "in", ":="})
+_CONTINUING: Final = frozenset({*"=!<>+-*/%&|:.,", "with", "in", "and", "or", ":="})
 """Words and signs that cannot begin an expression: the one of the line before goes on."""
-_CONTINUED: Final = frozenset({*"=!<>+-*/%&|:.,", "not", "in", "some", "every", "with", "as", ":="})
+_CONTINUED: Final = frozenset({*"=!<>+-*/%&|:.,", "not", "in", "some", "every", "with", "as", "and", "or", ":="})
 """Words and signs that cannot end an expression."""
 _PLAIN: Final = re.compile(r'"[^"\\]*"')
 _TOOL: Final = ["input", ".", "action", ".", "tool"]
@@ -40,19 +40,46 @@ _TOOL: Final = ["input", ".", "action", ".", "tool"]
 def finding_sets(modules: Mapping[str, bytes]) -> dict[FindingSet, Tools]:
     """Return the sets of all packs, in the order of collection, with their tools. `modules` are contents by path."""
     found: dict[FindingSet, Tools] = {}
-    for name in sorted(modules, key=_order):
-        package = PurePosixPath(name).parent.parts
-        if not any(package[: len(root)] == root and len(package) == len(root) + 1 for root in PACK_ROOTS):
-            continue
-        for effect, _, tools in _rules_once(modules[name]):
+    for package, module in pack_modules(modules):
+        for effect, _, tools in _rules_once(module):
             before = found.get((package, effect), frozenset())
             found[package, effect] = None if tools is None or before is None else before | tools
     return found
 
 
+def pack_modules(modules: Mapping[str, bytes]) -> Iterator[tuple[tuple[str, ...], bytes]]:
+    """Yield the package and the content of each module of a pack, in the order of collection."""
+    for name in sorted(modules, key=_order):
+        package = PurePosixPath(name).parent.parts
+        if any(package[: len(root)] == root and len(package) == len(root) + 1 for root in PACK_ROOTS):
+            yield package, modules[name]
+
+
 def rule_heads(module: bytes) -> list[tuple[int, str]]:
     """Return line and effect of each rule that adds to a set of findings, in the order of the text."""
     return [(line, effect) for effect, line, _ in _rules_once(module)]
+
+
+def finding_rules(module: bytes) -> Iterator[tuple[int, str, Sequence[Token]]]:
+    """Yield line, effect and body of each rule that adds to a set of findings, in the order of the text."""
+    source = tokens(module.decode(errors="replace"))
+    depth = 0
+    for index, token in enumerate(source):
+        follows = source[index + 1].text if index + 1 < len(source) else ""
+        if depth == 0 and token.text in _EFFECTS and follows == "contains":
+            yield token.line + 1, token.text, _body(source, index)
+        depth += nesting(token)
+
+
+def expressions(body: Sequence[Token]) -> Iterator[Sequence[Token]]:
+    """Yield the tokens of each expression, which ends with a line of the text outside of all brackets."""
+    begin = depth = 0
+    for index, token in enumerate(body):
+        depth += nesting(token)
+        following = body[index + 1] if index + 1 < len(body) else None
+        if depth == 0 and (following is None or _is_end(token, following)):
+            yield body[begin : index + 1]
+            begin = index + 1
 
 
 def _order(name: str) -> tuple[bool, str]:
@@ -61,18 +88,7 @@ def _order(name: str) -> tuple[bool, str]:
 
 @lru_cache(maxsize=SOURCES_KEPT)
 def _rules_once(module: bytes) -> tuple[tuple[str, int, Tools], ...]:
-    return tuple(_rules(module))
-
-
-def _rules(module: bytes) -> Iterator[tuple[str, int, Tools]]:
-    """Yield the effect, the line and the tools of each rule that adds to a set of findings."""
-    source = tokens(module.decode(errors="replace"))
-    depth = 0
-    for index, token in enumerate(source):
-        follows = source[index + 1].text if index + 1 < len(source) else ""
-        if depth == 0 and token.text in _EFFECTS and follows == "contains":
-            yield token.text, token.line + 1, _tools(_body(source, index))
-        depth += nesting(token)
+    return tuple((effect, line, _tools(body)) for line, effect, body in finding_rules(module))
 
 
 def _body(source: Sequence[Token], head: int) -> Sequence[Token]:
@@ -85,7 +101,7 @@ def _body(source: Sequence[Token], head: int) -> Sequence[Token]:
         depth += nesting(source[index])
         if depth == 0 and source[index].text == "if":
             rest = source[index + 1 :]
-            return rest[1 : closing(rest, 0)] if rest[0].text == "{" else next(_lines(rest))
+            return rest[1 : closing(rest, 0)] if rest[0].text == "{" else next(expressions(rest))
         if depth == 0 and source[index + 1].text != "if" and _is_end(source[index], source[index + 1]):
             return ()
     return ()
@@ -94,22 +110,11 @@ def _body(source: Sequence[Token], head: int) -> Sequence[Token]:
 def _tools(body: Sequence[Token]) -> Tools:
     """Return the tools that the lines of a body name. Several lines must all hold, so their tools are intersected."""
     named: Tools = None
-    for line in _lines(body):
+    for line in expressions(body):
         tools = _named(line)
         if tools is not None:
             named = tools if named is None else named & tools
     return named
-
-
-def _lines(body: Sequence[Token]) -> Iterator[Sequence[Token]]:
-    """Yield the tokens of each expression, which ends with a line of the text outside of all brackets."""
-    begin = depth = 0
-    for index, token in enumerate(body):
-        depth += nesting(token)
-        following = body[index + 1] if index + 1 < len(body) else None
-        if depth == 0 and (following is None or _is_end(token, following)):
-            yield body[begin : index + 1]
-            begin = index + 1
 
 
 def _is_end(token: Token, following: Token) -> bool:
