@@ -36,6 +36,7 @@ BEFORE_POLICY: Final = (
     rule_ids.ENGINE_UNAVAILABLE,
     rule_ids.POLICY_STALE,
     rule_ids.UNKNOWN_TENANT,
+    rule_ids.AGENT_UNKNOWN,
     rule_ids.UNKNOWN_TOOL,
     rule_ids.APPROVAL_UNKNOWN,
     rule_ids.DESTINATION_AMBIGUOUS,
@@ -90,6 +91,7 @@ async def decided(holds: frozenset[str]) -> str:
     timeout = rule_ids.ENGINE_TIMEOUT in holds
     env = DecisionEnv(
         say=lambda _: Indeterminate(rule_ids.ENGINE_TIMEOUT, "no answer") if timeout else verdict(DENIED),
+        agents_mode="strict" if rule_ids.AGENT_UNKNOWN in holds else "open",
         tools={"pay": {"bind": {"amount": "/amount", "currency": "USD", "unit": "minor"}}},
     )
     if "kill_switch.tenant" in holds:

@@ -14,7 +14,19 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 TYPED = re.compile(r"(?:^|`|\$ |bin/)placet ([a-z][^`\n#|]*)", re.MULTILINE)
-GROUPS = {"approvals", "audit", "autonomy", "budgets", "db", "keys", "kill-switches", "outcomes", "policy", "tools"}
+GROUPS = {
+    "agents",
+    "approvals",
+    "audit",
+    "autonomy",
+    "budgets",
+    "db",
+    "keys",
+    "kill-switches",
+    "outcomes",
+    "policy",
+    "tools",
+}
 
 
 def typed(document: Path) -> set[tuple[str, ...]]:

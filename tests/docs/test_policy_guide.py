@@ -42,13 +42,17 @@ LISTS = {"budgets", "rules"}
 """Keys whose values are lists of sections."""
 
 
+NAMED = {"workflows": ".<workflow>", "agents": ".<agent>"}
+"""Keys whose values are sections by another name than that of a tool."""
+
+
 def dotted(path: tuple[str, ...]) -> str:
     written = ""
     for before, part in zip(("", *path), path, strict=False):
         if part != "*":
             written += f".{part}" if written else part
         else:
-            written += "[]" if before in LISTS else ".<workflow>" if before == "workflows" else ".<tool>"
+            written += "[]" if before in LISTS else NAMED.get(before, ".<tool>")
     return written
 
 

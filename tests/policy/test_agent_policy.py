@@ -308,8 +308,8 @@ def test_a_policy_cannot_be_changed() -> None:
             "zzz",
             "unknown key",
             (
-                "known: allowed_tools, approvals, approver_groups, autonomy, budgets, currency, default_mode, "
-                "destinations, dry_run, environments, evidence, limits, ..."
+                "known: agents, agents_mode, allowed_tools, approvals, approver_groups, autonomy, budgets, currency, "
+                "default_mode, destinations, dry_run, environments, ..."
             ),
         ),
         ({"default_mode": "readonly"}, "default_mode", '"readonly" is not known', "did you mean read_only?"),

@@ -74,6 +74,17 @@ class EventsContract:
         assert await ledger.agents("acme", 0) == []
         assert await ledger.agents("nobody", 9) == []
 
+    async def test_the_last_use_of_each_agent_is_known(self, ledger: CheckpointingLedger) -> None:
+        later, other = commitment(2), commitment(3)
+        later = replace(later, recorded_at_us=later.recorded_at_us + 5)
+        other = replace(other, recorded_at_us=later.recorded_at_us + 1, index=replace(other.index, agent="b"))
+        await ledger.commit([commitment(1), later, other, commitment(4, tenant="other"), change()])
+        times = {"support-agent": later.recorded_at_us, "b": other.recorded_at_us}
+        assert await ledger.agents_last_used("acme", 0, 9) == times
+        assert await ledger.agents_last_used("acme", other.recorded_at_us, 9) == {"b": other.recorded_at_us}
+        assert await ledger.agents_last_used("acme", 0, 1) == {"b": other.recorded_at_us}
+        assert await ledger.agents_last_used("nobody", 0, 9) == {}
+
     async def test_who_watches_is_woken(self, ledger: CheckpointingLedger) -> None:
         woken = asyncio.Event()
         ledger.subscribe(woken.set)

@@ -390,6 +390,7 @@ class RepeatedContract:
             ledger.chain_heads(),
             ledger.count_effects("acme", "x", 1),
             ledger.agents("acme", 1),
+            ledger.agents_last_used("acme", 0, 1),
             ledger.purge_idempotency_keys(0, 1),
         ):
             with pytest.raises(LedgerUnavailableError):

@@ -72,6 +72,11 @@ def test_agents_are_found_by_an_index(original: Path) -> None:
     assert steps[0] == "SEARCH audit_records USING INDEX ix_audit_records_newest (tenant=? AND recorded_at_us>?)"
 
 
+def test_the_last_use_of_agents_reads_the_index_of_the_newest(original: Path) -> None:
+    steps = plan(original, SQL.records.agents_last_used)
+    assert steps[0] == "SEARCH audit_records USING INDEX ix_audit_records_newest (tenant=? AND recorded_at_us>?)"
+
+
 def test_heads_are_one_row_for_each_writer(original: Path) -> None:
     assert plan(original, SQL.chains.heads) == ["SCAN audit_writers"]
 

@@ -219,6 +219,16 @@ class MemoryLedger:
         agents = {record.commitment.index.agent for record in self.log if record.commitment.tenant == tenant}
         return sorted(filter(None, agents))[:limit]
 
+    async def agents_last_used(self, tenant: str, from_us: int, limit: int) -> Mapping[str, int]:
+        """Return the agents that decisions were made for since a time, with the time of the newest one."""
+        self._require_open()
+        used: dict[str, int] = {}
+        for record in self.log:
+            agent, at_us = record.commitment.index.agent, record.commitment.recorded_at_us
+            if record.commitment.tenant == tenant and agent and at_us >= from_us:
+                used[agent] = max(at_us, used.get(agent, 0))
+        return dict(sorted(used.items(), key=lambda item: (-item[1], item[0]))[:limit])
+
     async def count_effects(self, tenant: str, tool: str, newest: int) -> Mapping[str, int]:
         """Return how often each effect occurs among the `newest` decisions of the tenant, for one tool."""
         self._require_open()

@@ -89,6 +89,7 @@ def call(wire: Wire, method: str, content: dict[str, Any]) -> Any:
         ("ListAutonomyRules", {}, {}, "tenant"),
         ("ListBudgets", {"tenant": "acme"}, {"top": 101}, "top"),
         ("ListBudgets", {}, {}, "tenant"),
+        ("ListAgents", {}, {}, "tenant"),
         ("GetBudgets", {"tenant": "acme"}, {"top": 101}, "top"),
         ("GetBudgets", {"tenant": "acme"}, {"top": -1}, "top"),
         ("GetBudgets", {}, {}, "tenant"),

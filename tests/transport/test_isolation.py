@@ -153,6 +153,7 @@ ATTEMPTS: dict[str, Callable[[Belongings], Sequence[Attempt]]] = {
     "ControlService.SetAutonomy": lambda _: [own(workflow="guessed", level="AUTONOMY_OBSERVE_ONLY", **BY)],
     "ControlService.ListAutonomyRules": lambda _: [own()],
     "ControlService.ListAutonomy": lambda _: [own()],
+    "ControlService.ListAgents": lambda _: [own()],
     "ControlService.ListBudgets": lambda _: [own(), own(budget_id=BUDGET, top=100)],
     "ControlService.GetBudgets": lambda _: [own(), own(budget_id=BUDGET, top=100)],
     "ControlService.ListOutcomeExcesses": lambda victim: [own(), own(page_token=approvals_token(victim))],

@@ -140,6 +140,14 @@ class DecisionStore(Protocol):
         """
         ...
 
+    async def agents_last_used(self, tenant: str, from_us: int, limit: int) -> Mapping[str, int]:
+        """Return the agents in the tenant's decisions since `from_us`, as spelled, with the time of the newest one.
+
+        Times are microseconds since 1970. At most `limit` agents, those that were used last. Reads an index of these
+        decisions: for control commands, not for decisions.
+        """
+        ...
+
     async def count_effects(self, tenant: str, tool: str, newest: int) -> Mapping[str, int]:
         """Return how often each effect was decided for the tool among the `newest` latest decisions of the tenant."""
         ...

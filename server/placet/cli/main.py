@@ -33,6 +33,7 @@ COMMANDS: Final = {
     "approvals": CommandEntry("decisions", "List approval requests and vote on them."),
     "kill-switches": CommandEntry("controls", "Set, clear and list kill switches."),
     "autonomy": CommandEntry("controls", "Set, unset and list levels of autonomy."),
+    "agents": CommandEntry("controls", "List agents with their owners and last use."),
     "budgets": CommandEntry("controls", "List budgets and adjust their counters."),
     "policy": CommandEntry("policy", "Check, test and bundle policy; show the served one."),
     "audit": CommandEntry("audit", "Read and verify the audit trail."),

@@ -1,1 +1,1 @@
-"""Controls that stop or narrow agents: kill switches, autonomy and circuit breakers."""
+"""Controls that stop or narrow agents: kill switches, autonomy, circuit breakers, and the register of agents."""

@@ -37,10 +37,12 @@ if TYPE_CHECKING:
     from placet.approvals.model import Approval
     from placet.audit.ports import Ledger
     from placet.budgets.model import Charge, UncountableCharge
+    from placet.controls.autonomy.model import AutonomyRule
     from placet.controls.snapshot import Controls, ControlState
     from placet.decision.attempt import Attempt
     from placet.decision.ports import PolicySource
     from placet.kernel.clock import Clock
+    from placet.kernel.model import Proposal
     from placet.kernel.state import RowKey, Snapshot
     from placet.tenants.policy import TenantPolicy
 
@@ -202,7 +204,7 @@ def _context(
     all_charges = (*reads.charges, *reads.run_charges)
     if all_charges:
         all_charges, usages = carried_over(all_charges, usages)
-    autonomy = resolve(agent_policy.autonomy_levels, controls.overrides, proposal)
+    autonomy = _autonomy(agent_policy, controls, proposal)
     policy_facts = base_facts(agent_policy.tool_class(tool), autonomy.level)
     if breakers:
         policy_facts["tool"].update(breaker_facts(breakers))
@@ -231,6 +233,13 @@ def _context(
         approval=approval,
         approval_error=approval_error,
     )
+
+
+def _autonomy(agent_policy: TenantPolicy, controls: Controls, proposal: Proposal) -> AutonomyRule:
+    """Return the rule that applies, or the level of the agent's entry in the register if that is lower."""
+    rule = resolve(agent_policy.autonomy_levels, controls.overrides, proposal)
+    register = agent_policy.compiled.agents
+    return rule if register is None else register.limited(rule, proposal.identity.agent)
 
 
 def _bare_context(attempt: Attempt, controls: Controls, now_us: int) -> EvaluationContext:

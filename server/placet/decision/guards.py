@@ -102,6 +102,16 @@ def unknown_tenant(context: EvaluationContext, _batch: BatchContext) -> Resoluti
     return denied_by_pdp(rule_ids.UNKNOWN_TENANT) if context.agent_policy is None else None
 
 
+def registered_agent(context: EvaluationContext, _batch: BatchContext) -> Resolution | None:
+    """`identity.agent_*` and `identity.runtime_not_allowed`: the tenant's register does not admit agent or caller."""
+    register = _tenant_policy(context).compiled.agents
+    if register is None:
+        return None
+    request = context.attempt.request
+    finding = register.denial(request.proposal.identity.agent, request.caller, context.now_us)
+    return denied_by(finding) if finding is not None else None
+
+
 def unknown_tool(context: EvaluationContext, _batch: BatchContext) -> Resolution | None:
     """`pdp.unknown_tool`: the tenant's file does not list the tool."""
     tool_class = _tenant_policy(context).tool_class(context.attempt.request.proposal.action.tool)
@@ -145,6 +155,7 @@ BEFORE_POLICY: Final[Sequence[Callable[[EvaluationContext, BatchContext], Resolu
     engine_unavailable,
     policy_stale,
     unknown_tenant,
+    registered_agent,
     unknown_tool,
     unusable_approval,
     ambiguous_destination,

@@ -67,6 +67,7 @@ ACCESS: Final[dict[str, Access]] = {
     "ControlService.SetAutonomy": _row(_OPERATOR, _ADMIN, person="actor"),
     "ControlService.ListAutonomyRules": _row(_OPERATOR, _AUDITOR, _ADMIN),
     "ControlService.ListAutonomy": _row(_OPERATOR, _AUDITOR, _ADMIN),
+    "ControlService.ListAgents": _row(_OPERATOR, _AUDITOR, _ADMIN),
     "ControlService.ListBudgets": _row(_OPERATOR, _AUDITOR, _ADMIN),
     "ControlService.GetBudgets": _row(_OPERATOR, _AUDITOR, _ADMIN),
     "ControlService.AdjustBudget": _row(_OPERATOR, _ADMIN, person="actor"),

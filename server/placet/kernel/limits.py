@@ -61,6 +61,8 @@ WATCH_NOTIFY_GAP_MS: Final = 6
 """Pause between two such groups. Decisions hardly notice, and 1,000 watchers are notified within half a second."""
 RUN_SECONDS_MAX: Final = 604_800
 """The longest `max_duration_seconds`, and the longest window or pause of a circuit breaker: a week."""
+AGENTS_MAX: Final = 1_024
+"""Entries in the register of agents of one tenant. Every action is compared with each pattern."""
 AUTONOMY_RULES_MAX: Final = 256
 """Autonomy rules of one tenant. Every action is compared with each."""
 APPROVER_GROUP_MAX: Final = 1_024

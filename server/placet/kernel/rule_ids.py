@@ -72,6 +72,10 @@ LIMIT_DURATION: Final = "limits.max_duration"
 LIMIT_LOOP: Final = "limits.loop"
 LIMIT_RUN_ID_MISSING: Final = "limits.run_id_missing"
 LIMIT_BREAKER_OPEN: Final = "limits.breaker_open"
+AGENT_UNKNOWN: Final = "identity.agent_unknown"
+AGENT_EXPIRED: Final = "identity.agent_expired"
+AGENT_WITHOUT_OWNER: Final = "identity.agent_without_owner"
+RUNTIME_NOT_ALLOWED: Final = "identity.runtime_not_allowed"
 DESTINATION_AMBIGUOUS: Final = "destinations.ambiguous"
 APPROVAL_DIGEST_MISMATCH: Final = "approvals.digest_mismatch"
 APPROVAL_EXPIRED: Final = "approvals.expired"
@@ -117,6 +121,10 @@ CORE_REASONS: Final = {
     "autonomy.observe_only": "The agent may only observe here",
     "autonomy.draft_only": "The agent may only draft here: only dry runs are allowed",
     "autonomy.execute_with_approval": "The agent needs a person's approval to write here",
+    AGENT_UNKNOWN: "The agent is not registered, and the tenant admits only registered agents",
+    AGENT_EXPIRED: "The registration of the agent has expired",
+    AGENT_WITHOUT_OWNER: "The agent is registered without an owner, and the tenant demands one",
+    RUNTIME_NOT_ALLOWED: "The caller is none of the runtimes that may run this agent",
     DESTINATION_AMBIGUOUS: "Policy and the tool could read the destination differently",
     APPROVAL_DIGEST_MISMATCH: "The approval is for another action",
     APPROVAL_EXPIRED: "The approval expired before it was decided or used",

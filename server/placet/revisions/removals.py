@@ -106,7 +106,14 @@ def _restricts(place: Place, before: Mapping[object, object], tools: set[object]
             restricts = False
         case ("approvals", _):
             restricts = _at(before, place) != NOT_REQUIRED
-        case ("destinations", _, _) | ("environments", "write", _) | ("approver_groups", _, _):
+        case ("agents", _, "owner" | "purpose"):
+            restricts = False
+        case (
+            ("agents", _, "runtimes", _)
+            | ("destinations", _, _)
+            | ("environments", "write", _)
+            | ("approver_groups", _, _)
+        ):
             restricts = False  # a shorter list of permitted names
         case ("tools", _, "params_schema", *_, "enum" | "type", int()):
             restricts = False  # a shorter list of permitted values

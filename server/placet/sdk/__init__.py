@@ -15,6 +15,7 @@ import warnings
 from typing import TYPE_CHECKING
 
 from placet.sdk._transport.tls import tls_credentials
+from placet.sdk.agents import Agent, AgentList, AgentState
 from placet.sdk.aio import AsyncApprovalClient, AsyncAuditClient, AsyncClient, AsyncControlClient
 from placet.sdk.approvals import (
     Approval,
@@ -84,6 +85,9 @@ from placet.sdk.webhooks import WebhookEvent, verify_webhook
 
 __all__ = [
     "Action",
+    "Agent",
+    "AgentList",
+    "AgentState",
     "Amount",
     "Approval",
     "ApprovalChange",

@@ -1,4 +1,4 @@
-"""Builds the servicer of the control calls: kill switches, autonomy, budgets, held policies, outcome excesses."""
+"""Builds the servicer of the control calls: kill switches, autonomy, agents, budgets, held policies and excesses."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from placet.budgets.service import BudgetAdmin
 from placet.commands.execute import ControlCommands
+from placet.controls.agents.service import AgentListing
 from placet.controls.autonomy.service import AutonomyAdmin
 from placet.controls.kill_switches.revocation import Revoker
 from placet.controls.kill_switches.service import KillSwitches
@@ -40,6 +41,7 @@ def control_servicer(
         permit_keys,
         KillSwitches(changes, Revoker(ledger, clock, policies, controls)),
         AutonomyAdmin(changes, policies),
+        AgentListing(ledger, policies, clock),
         BudgetAdmin(changes, policies),
         PolicyConfirmations(changes, policies, policies.check_now),
         OutcomeExcesses(changes),

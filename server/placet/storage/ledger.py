@@ -218,6 +218,10 @@ class ThreadedLedger(ABC):
         """Return the time of the database server; None when it runs on this machine's clock."""
         return None
 
+    async def agents_last_used(self, tenant: str, from_us: int, limit: int) -> Mapping[str, int]:
+        """Return the agents in the tenant's decisions since a time, with the time of the newest one."""
+        return await self._query(lambda reader: reader.event_reader.agents_last_used(tenant, from_us, limit))
+
     async def agents(self, tenant: str, limit: int) -> Sequence[str]:
         """Return the agents in the tenant's decisions."""
         return await self._query(lambda reader: reader.event_reader.agents(tenant, limit))

@@ -11,6 +11,7 @@ from placet.budgets.model import Measure
 from placet.kernel.diagnostics import DocumentDiagnostic, did_you_mean
 from placet.kernel.exact_json import exact_json
 from placet.matching.globs import glob_matches
+from placet.tenants.agent_sections import agent_diagnostics
 from placet.tenants.budget_sections import SPEND_CURRENCY
 from placet.tenants.quorums import quorum_diagnostics
 
@@ -29,6 +30,7 @@ def consistency_diagnostics(policy: TenantDocument) -> Iterator[DocumentDiagnost
     yield from _currency_diagnostics(policy)
     yield from _budget_id_diagnostics(policy)
     yield from _approver_diagnostics(policy)
+    yield from agent_diagnostics(policy.agents, policy.agents_mode)
     for tool, spec in policy.tools.items():
         yield from _index_diagnostics(tool, spec)
         if spec.params_schema is not None:

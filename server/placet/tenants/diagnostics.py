@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pydantic import ValidationError
 
 from placet.kernel.diagnostics import DocumentDiagnostic, Place, did_you_mean
+from placet.tenants.agent_sections import AgentSection
 from placet.tenants.budget_sections import BudgetEntry, BudgetMatch, SpendLimits
 from placet.tenants.control_sections import AutonomySection, BreakerSection, LimitsSection, RuleSection, WorkflowLimits
 from placet.tenants.fields import DIAGNOSTICS_ERROR, Section
@@ -34,6 +35,7 @@ ANY: Final = "*"
 """In the path of a section: matches any key or index."""
 SECTIONS: Final[Mapping[tuple[str, ...], type[Section]]] = {
     (): TenantPolicy,
+    ("agents", ANY): AgentSection,
     ("approvals", ANY): Approval,
     ("autonomy",): AutonomySection,
     ("autonomy", "approval"): Quorum,

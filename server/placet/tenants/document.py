@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, StrictStr
 
 from placet.kernel.limits import BUDGETS_MAX
+from placet.tenants.agent_sections import Agents, AgentsMode
 from placet.tenants.budget_sections import SPEND_CURRENCY, BudgetEntry, SpendLimits
 from placet.tenants.control_sections import AutonomySection, LimitsSection
 from placet.tenants.fields import Currency, DestinationGlobs, JsonValue, Label, Persons, Section, ToolName, Tools
@@ -24,6 +25,8 @@ class TenantDocument(Section):
     default_mode: Literal["read_only", "read_write"] = "read_only"
     allowed_tools: Tools = ()
     write_tools: Tools = ()
+    agents: Agents = Field(default_factory=dict)
+    agents_mode: AgentsMode = "open"
     approvals: Mapping[ToolName, Annotated[Approval | None, BeforeValidator(approval_words)]] = Field(
         default_factory=dict
     )

@@ -39,7 +39,9 @@ DIAGNOSTICS_ERROR: Final = "agent_policy_diagnostics"
 """The pydantic error type whose context holds `diagnostics` with their paths."""
 
 
-def _text_of(max_bytes: int) -> AfterValidator:
+def text_of(max_bytes: int) -> AfterValidator:
+    """Return a validator for texts of 1 to `max_bytes` bytes."""
+
     def check(value: str) -> str:
         if not value or len(value.encode()) > max_bytes:
             raise ValueError(f"should be text of 1 to {max_bytes} bytes")
@@ -62,7 +64,8 @@ def _tool_name(value: str) -> str:
     return value
 
 
-def _distinct(values: tuple[str, ...]) -> tuple[str, ...]:
+def distinct(values: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the values. Raises ValueError when one is listed twice."""
     repeated = next((value for index, value in enumerate(values) if value in values[:index]), None)
     if repeated is not None:
         raise ValueError(f"{repeated} is listed twice")
@@ -169,40 +172,40 @@ def _schema(value: object) -> object:
 
 
 ToolName = Annotated[StrictStr, AfterValidator(_tool_name)]
-Tools = Annotated[tuple[ToolName, ...], AfterValidator(_distinct)]
-Label = Annotated[StrictStr, _text_of(LABEL_BYTES_MAX), AfterValidator(_name)]
+Tools = Annotated[tuple[ToolName, ...], AfterValidator(distinct)]
+Label = Annotated[StrictStr, text_of(LABEL_BYTES_MAX), AfterValidator(_name)]
 """A role or workflow."""
-Principal = Annotated[StrictStr, _text_of(PRINCIPAL_BYTES_MAX), AfterValidator(_name)]
+Principal = Annotated[StrictStr, text_of(PRINCIPAL_BYTES_MAX), AfterValidator(_name)]
 """A person or agent."""
-Roles = Annotated[tuple[Label, ...], AfterValidator(_distinct), AfterValidator(_distinct_names)]
+Roles = Annotated[tuple[Label, ...], AfterValidator(distinct), AfterValidator(_distinct_names)]
 EnvironmentNames = Annotated[
-    tuple[Annotated[StrictStr, _text_of(SHORT_LABEL_BYTES_MAX)], ...],
-    AfterValidator(_distinct),
+    tuple[Annotated[StrictStr, text_of(SHORT_LABEL_BYTES_MAX)], ...],
+    AfterValidator(distinct),
     AfterValidator(_not_empty),
 ]
 DestinationGlobs = Annotated[
-    tuple[Annotated[StrictStr, _text_of(DESTINATION_BYTES_MAX), AfterValidator(_destination)], ...],
-    AfterValidator(_distinct),
+    tuple[Annotated[StrictStr, text_of(DESTINATION_BYTES_MAX), AfterValidator(_destination)], ...],
+    AfterValidator(distinct),
     AfterValidator(_not_empty),
 ]
-Pointers = Annotated[tuple[Annotated[StrictStr, AfterValidator(_pointer)], ...], AfterValidator(_distinct)]
+Pointers = Annotated[tuple[Annotated[StrictStr, AfterValidator(_pointer)], ...], AfterValidator(distinct)]
 JsonValue = Annotated[Any, AfterValidator(_exact)]
 Schema = Annotated[Any, AfterValidator(_schema)]
 
 
 Workflows = Annotated[
     tuple[Label, ...],
-    AfterValidator(_distinct),
+    AfterValidator(distinct),
     AfterValidator(_not_empty),
 ]
 Persons = Annotated[
     tuple[Principal, ...],
     Field(max_length=APPROVER_GROUP_MAX),
-    AfterValidator(_distinct),
+    AfterValidator(distinct),
     AfterValidator(at_least_one),
 ]
 ToolGlob = Annotated[StrictStr, AfterValidator(_tool_glob)]
-ToolGlobs = Annotated[tuple[ToolGlob, ...], AfterValidator(_distinct), AfterValidator(_not_empty)]
+ToolGlobs = Annotated[tuple[ToolGlob, ...], AfterValidator(distinct), AfterValidator(_not_empty)]
 Pointer = Annotated[StrictStr, AfterValidator(_plain_pointer)]
 Currency = Annotated[StrictStr, AfterValidator(_currency)]
 CurrencyOrPointer = Annotated[StrictStr, AfterValidator(_currency_or_pointer)]

@@ -21,6 +21,7 @@ from placet.kernel.limits import (
 from placet.kernel.model import ToolClass
 from placet.matching.names import folded
 from placet.matching.separated_globs import separated_glob_regex
+from placet.tenants.agent_sections import agent_register, agents_data
 from placet.tenants.budget_sections import all_budgets, budget_data
 from placet.tenants.consistency import consistency_diagnostics
 from placet.tenants.control_sections import autonomy_data, limits_data
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from placet.actions.bindings import Binding
     from placet.budgets.model import Budget
     from placet.budgets.run_limits import RunLimits
+    from placet.controls.agents.model import AgentRegister
     from placet.controls.autonomy.model import Autonomy
     from placet.controls.breakers.model import BreakerSpec
 
@@ -62,6 +64,8 @@ class CompiledTenantPolicy:
     runs: Mapping[str, RunLimits]
     """Folded workflow -> limits of its runs; "" for all other workflows."""
     autonomy: Autonomy
+    agents: AgentRegister | None
+    """The registered agents; None for a tenant that registers none and demands none."""
     breaker: BreakerSpec | None
     schemas: Mapping[str, bytes]
     """Tool -> the JSON Schema of its params."""
@@ -91,6 +95,7 @@ class TenantPolicy(TenantDocument):
             fees={tool: spec.cost_micros for tool, spec in self.tools.items()},
             runs={folded(workflow): self.limits.of(workflow) for workflow in ("", *self.limits.workflows)},
             autonomy=self.autonomy.value(),
+            agents=agent_register(self.agents, self.agents_mode),
             breaker=self.limits.breaker.spec() if self.limits.breaker else None,
             schemas={
                 tool: exact_json(spec.params_schema)
@@ -161,6 +166,11 @@ class TenantPolicy(TenantDocument):
         return self.compiled.autonomy
 
     @property
+    def agent_register(self) -> AgentRegister | None:
+        """The registered agents; None for a tenant that registers none and demands none."""
+        return self.compiled.agents
+
+    @property
     def permits_always(self) -> bool:
         """Whether each allow carries a permit, also if the caller did not ask for it."""
         return self.compiled.permits_always
@@ -181,11 +191,15 @@ class TenantPolicy(TenantDocument):
         return exact_json(tool_settings(self))
 
     def as_data(self) -> dict[str, Any]:
-        """Return the document that policy reads at ``data.tenants[tenant]``: every key present, lists sorted."""
+        """Return the document that policy reads at ``data.tenants[tenant]``: lists sorted, every key present.
+
+        Only the keys of the register of agents are absent from the data of a file without one.
+        """
         return {
             "default_mode": self.default_mode,
             "allowed_tools": sorted(self.allowed_tools),
             "write_tools": sorted(self.write_tools),
+            **agents_data(self.agents, self.agents_mode),
             "approvals": {tool: approval_data(approval) for tool, approval in self.approvals.items()},
             "approver_groups": {role: sorted(persons) for role, persons in self.approver_groups.items()},
             "autonomy": autonomy_data(self.autonomy),

@@ -18,6 +18,14 @@ class EngineMode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ENGINE_MODE_MANAGED: _ClassVar[EngineMode]
     ENGINE_MODE_EXTERNAL: _ClassVar[EngineMode]
 
+class AgentState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    AGENT_STATE_UNSPECIFIED: _ClassVar[AgentState]
+    AGENT_STATE_ACTIVE: _ClassVar[AgentState]
+    AGENT_STATE_UNUSED: _ClassVar[AgentState]
+    AGENT_STATE_EXPIRED: _ClassVar[AgentState]
+    AGENT_STATE_UNREGISTERED: _ClassVar[AgentState]
+
 class BudgetScope(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     BUDGET_SCOPE_UNSPECIFIED: _ClassVar[BudgetScope]
@@ -54,6 +62,11 @@ class ExcessVerdict(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
 ENGINE_MODE_UNSPECIFIED: EngineMode
 ENGINE_MODE_MANAGED: EngineMode
 ENGINE_MODE_EXTERNAL: EngineMode
+AGENT_STATE_UNSPECIFIED: AgentState
+AGENT_STATE_ACTIVE: AgentState
+AGENT_STATE_UNUSED: AgentState
+AGENT_STATE_EXPIRED: AgentState
+AGENT_STATE_UNREGISTERED: AgentState
 BUDGET_SCOPE_UNSPECIFIED: BudgetScope
 BUDGET_SCOPE_RUN: BudgetScope
 BUDGET_SCOPE_WORKFLOW: BudgetScope
@@ -172,6 +185,42 @@ class ConfirmPolicyResponse(_message.Message):
     policy_revision: str
     last_error: str
     def __init__(self, activated: _Optional[bool] = ..., policy_revision: _Optional[str] = ..., last_error: _Optional[str] = ...) -> None: ...
+
+class ListAgentsRequest(_message.Message):
+    __slots__ = ("tenant",)
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    tenant: str
+    def __init__(self, tenant: _Optional[str] = ...) -> None: ...
+
+class Agent(_message.Message):
+    __slots__ = ("id", "state", "owner", "purpose", "runtimes", "expires_at", "autonomy", "last_used_at")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    OWNER_FIELD_NUMBER: _ClassVar[int]
+    PURPOSE_FIELD_NUMBER: _ClassVar[int]
+    RUNTIMES_FIELD_NUMBER: _ClassVar[int]
+    EXPIRES_AT_FIELD_NUMBER: _ClassVar[int]
+    AUTONOMY_FIELD_NUMBER: _ClassVar[int]
+    LAST_USED_AT_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    state: AgentState
+    owner: str
+    purpose: str
+    runtimes: _containers.RepeatedScalarFieldContainer[str]
+    expires_at: _timestamp_pb2.Timestamp
+    autonomy: _decision_pb2.Autonomy
+    last_used_at: _timestamp_pb2.Timestamp
+    def __init__(self, id: _Optional[str] = ..., state: _Optional[_Union[AgentState, str]] = ..., owner: _Optional[str] = ..., purpose: _Optional[str] = ..., runtimes: _Optional[_Iterable[str]] = ..., expires_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., autonomy: _Optional[_Union[_decision_pb2.Autonomy, str]] = ..., last_used_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class ListAgentsResponse(_message.Message):
+    __slots__ = ("agents", "strict", "unlisted")
+    AGENTS_FIELD_NUMBER: _ClassVar[int]
+    STRICT_FIELD_NUMBER: _ClassVar[int]
+    UNLISTED_FIELD_NUMBER: _ClassVar[int]
+    agents: _containers.RepeatedCompositeFieldContainer[Agent]
+    strict: bool
+    unlisted: int
+    def __init__(self, agents: _Optional[_Iterable[_Union[Agent, _Mapping]]] = ..., strict: _Optional[bool] = ..., unlisted: _Optional[int] = ...) -> None: ...
 
 class GetPermitKeysRequest(_message.Message):
     __slots__ = ()

@@ -73,6 +73,11 @@ class ControlServiceStub:
                 request_serializer=placet_dot_v1_dot_control__pb2.ListAutonomyRequest.SerializeToString,
                 response_deserializer=placet_dot_v1_dot_control__pb2.ListAutonomyResponse.FromString,
                 _registered_method=True)
+        self.ListAgents = channel.unary_unary(
+                '/placet.v1.ControlService/ListAgents',
+                request_serializer=placet_dot_v1_dot_control__pb2.ListAgentsRequest.SerializeToString,
+                response_deserializer=placet_dot_v1_dot_control__pb2.ListAgentsResponse.FromString,
+                _registered_method=True)
         self.ListBudgets = channel.unary_unary(
                 '/placet.v1.ControlService/ListBudgets',
                 request_serializer=placet_dot_v1_dot_control__pb2.ListBudgetsRequest.SerializeToString,
@@ -167,6 +172,13 @@ class ControlServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListAgents(self, request, context):
+        """Lists the agents of a tenant: the registered ones, and those that are used but not registered.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListBudgets(self, request, context):
         """Lists budgets with what is used, reserved and left of each counter.
         """
@@ -255,6 +267,11 @@ def add_ControlServiceServicer_to_server(servicer, server):
                     servicer.ListAutonomy,
                     request_deserializer=placet_dot_v1_dot_control__pb2.ListAutonomyRequest.FromString,
                     response_serializer=placet_dot_v1_dot_control__pb2.ListAutonomyResponse.SerializeToString,
+            ),
+            'ListAgents': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAgents,
+                    request_deserializer=placet_dot_v1_dot_control__pb2.ListAgentsRequest.FromString,
+                    response_serializer=placet_dot_v1_dot_control__pb2.ListAgentsResponse.SerializeToString,
             ),
             'ListBudgets': grpc.unary_unary_rpc_method_handler(
                     servicer.ListBudgets,
@@ -485,6 +502,33 @@ class ControlService:
             '/placet.v1.ControlService/ListAutonomy',
             placet_dot_v1_dot_control__pb2.ListAutonomyRequest.SerializeToString,
             placet_dot_v1_dot_control__pb2.ListAutonomyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListAgents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/placet.v1.ControlService/ListAgents',
+            placet_dot_v1_dot_control__pb2.ListAgentsRequest.SerializeToString,
+            placet_dot_v1_dot_control__pb2.ListAgentsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 from placet.sdk._sync.base import BaseClient
 from placet.sdk._transport.status import is_unimplemented
 from placet.sdk._wire import methods
+from placet.sdk._wire.agents import agent_list_from_proto
 from placet.sdk._wire.controls import (
     actor_to_proto,
     autonomy_rule_from_proto,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
     from google.protobuf.message import Message
 
+    from placet.sdk.agents import AgentList
     from placet.sdk.controls import (
         AutonomyRule,
         Budget,
@@ -170,6 +172,12 @@ class ControlClient(BaseClient):
         rule = autonomy_rule_from_proto(response.rule) if response.HasField("rule") else None
         pending_request = None if response.applied else pending_request_from_proto(response)
         return AutonomySet(rule, pending_request, tuple(response.warnings))
+
+    def agents(self, tenant: str) -> AgentList:
+        """Return the registered agents of the tenant, and those that are used but not registered."""
+        request = set_fields(control_pb2.ListAgentsRequest(), "", tenant=tenant)
+        parse = control_pb2.ListAgentsResponse.FromString
+        return agent_list_from_proto(self._read(methods.LIST_AGENTS, request, parse))
 
     def autonomy(self, tenant: str) -> tuple[AutonomyRule, ...]:
         """Return the rules that `set_autonomy` set, newest first. Rules of the tenant's file are not included."""

@@ -25,6 +25,7 @@ DECIDE_OUTCOME_EXCESS: Final = "/placet.v1.ControlService/DecideOutcomeExcess"
 GET_BUDGETS: Final = "/placet.v1.ControlService/GetBudgets"  # deprecated name, for an older server
 GET_PERMIT_KEYS: Final = "/placet.v1.ControlService/GetPermitKeys"
 GET_POLICY_STATUS: Final = "/placet.v1.ControlService/GetPolicyStatus"
+LIST_AGENTS: Final = "/placet.v1.ControlService/ListAgents"
 LIST_AUTONOMY: Final = "/placet.v1.ControlService/ListAutonomy"  # deprecated name, for an older server
 LIST_AUTONOMY_RULES: Final = "/placet.v1.ControlService/ListAutonomyRules"
 LIST_BUDGETS: Final = "/placet.v1.ControlService/ListBudgets"

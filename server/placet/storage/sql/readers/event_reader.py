@@ -42,6 +42,11 @@ class EventReader:
         """Return the time of each chain's last record by sequence: writer -> microseconds."""
         return dict(self.connection.execute(self.sql.chains.newest_times).fetchall())
 
+    def agents_last_used(self, tenant: str, from_us: int, limit: int) -> dict[str, int]:
+        """Return the agents in the tenant's decisions since a time, with the time of the newest one."""
+        rows = self.connection.execute(self.sql.records.agents_last_used, (tenant, from_us, limit)).fetchall()
+        return {agent: int(at_us) for agent, at_us in rows if agent}
+
     def agents(self, tenant: str, limit: int) -> list[str]:
         """Return the agents in the tenant's decisions, at most `limit`."""
         return [agent for (agent,) in self.connection.execute(self.sql.records.agents, (tenant, limit)).fetchall()]

@@ -42,6 +42,8 @@ class RecordStatements:
         """Effect and count among the newest decisions about a tool. Parameters: tenant, how many; tool."""
         self.agents = text(first(_agents()))
         """Agents in a tenant's decisions. Parameters: tenant, how many."""
+        self.agents_last_used = text(first(_agents_last_used()))
+        """agent, newest recorded_at_us. Parameters: tenant, from_us, how many."""
         self.bodies_after = text(
             select(_records.sequence, _records.body, _records.hash)
             .where(*equals(_records.writer), _records.sequence > bindparam("sequence"))
@@ -138,6 +140,20 @@ def _agents() -> Select[Any]:
             _records.recorded_at_us > _BEGINNING,  # always true; makes the index that has the agents usable
         )
         .distinct()
+    )
+
+
+def _agents_last_used() -> Select[Any]:
+    newest = func.max(_records.recorded_at_us)
+    return (
+        select(_records.agent, newest)
+        .where(
+            *equals(_records.tenant),
+            _records.decision_id.is_not(None),
+            _records.recorded_at_us >= bindparam("from_us"),
+        )
+        .group_by(_records.agent)
+        .order_by(newest.desc(), _records.agent)
     )
 
 

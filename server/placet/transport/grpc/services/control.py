@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from placet.transport.grpc.interceptors.caller import current_principal
 from placet.transport.grpc.messages.to_proto import policy_status_to_proto
 from placet.transport.grpc.messages.visible import visible_status
+from placet.transport.grpc.services.agents import AgentMethods
 from placet.transport.grpc.services.autonomy import AutonomyMethods
 from placet.transport.grpc.services.budgets import BudgetMethods
 from placet.transport.grpc.services.excesses import ExcessMethods
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from placet.budgets.service import BudgetAdmin
+    from placet.controls.agents.service import AgentListing
     from placet.controls.autonomy.service import AutonomyAdmin
     from placet.controls.kill_switches.service import KillSwitches
     from placet.decision.ports import PolicySource
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class ControlServicer(KillSwitchMethods, AutonomyMethods, BudgetMethods, PolicyMethods, ExcessMethods):
+class ControlServicer(KillSwitchMethods, AutonomyMethods, AgentMethods, BudgetMethods, PolicyMethods, ExcessMethods):
     """Shows what the server does, and changes how it decides.
 
     `health` returns whether the server can decide. `permit_keys` returns the JWK set that verifies permits.
@@ -41,6 +43,7 @@ class ControlServicer(KillSwitchMethods, AutonomyMethods, BudgetMethods, PolicyM
     permit_keys: Callable[[], Awaitable[str]]
     kill_switches: KillSwitches
     autonomy: AutonomyAdmin
+    agents: AgentListing
     budgets: BudgetAdmin
     confirmations: PolicyConfirmations
     excesses: OutcomeExcesses
