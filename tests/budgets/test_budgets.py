@@ -25,6 +25,7 @@ from placet.kernel import rule_ids
 from placet.kernel.model import Effect, Proposal
 from placet.kernel.state import CounterKey, Reserve, Usage
 from tests.support.builders import at, budget, policy, proposal
+from tests.support.replacing import replace
 
 if TYPE_CHECKING:
     from placet.kernel.model import Proposal
@@ -358,7 +359,7 @@ def test_usage_under_the_key_of_an_earlier_version_is_added(used: int, reserved:
     counters = {charge.counter: Usage(used, reserved, 5), charge.earlier: Usage(old_used, old, 3)}
     [carried], combined = carried_over([charge], counters)
     assert combined[charge.counter] == Usage(used + old_used, reserved + old, 3)
-    assert carried == charge._replace(carried=old_used + old)
+    assert carried == replace(charge, carried=old_used + old)
     assert carried_over([charge], {charge.counter: counters[charge.counter]}) == (
         (charge,),
         {charge.counter: counters[charge.counter]},

@@ -16,11 +16,12 @@ leaves since the previous checkpoint.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
+from msgspec import Struct
 
 from placet.audit.state_record import STATE
 
@@ -52,8 +53,7 @@ class Head:
     hash: bytes = GENESIS
 
 
-@dataclass(frozen=True, slots=True)
-class LinkedRecord:
+class LinkedRecord(Struct, frozen=True, gc=False):
     """A commitment with its position in a chain."""
 
     commitment: Commitment
@@ -62,7 +62,7 @@ class LinkedRecord:
     leaf: bytes
     previous_hash: bytes
     hash: bytes
-    parts: tuple[tuple[str, bytes, bytes], ...]
+    parts: Sequence[tuple[str, bytes, bytes]]
     """(name, salt, content) of each part."""
 
 
@@ -81,17 +81,17 @@ class Checkpoint:
 
 def part_digest(salt: bytes, content: bytes) -> str:
     """Return the hex digest of a part, as the record's body holds it."""
-    return hashlib.sha256(salt + content).hexdigest()
+    return sha256(salt + content).hexdigest()
 
 
 def record_leaf(body: bytes) -> bytes:
     """Return the hash of a body. The chain and the Merkle tree cover it."""
-    return hashlib.sha256(body).digest()
+    return sha256(body).digest()
 
 
 def record_hash(previous_hash: bytes, leaf: bytes) -> bytes:
     """Return a record's hash, which the next record includes."""
-    return hashlib.sha256(_RECORD_DOMAIN + previous_hash + leaf).digest()
+    return sha256(_RECORD_DOMAIN + previous_hash + leaf).digest()
 
 
 def salt_bytes(commitments: Sequence[Commitment], states: Sequence[StateChanges]) -> int:
@@ -113,16 +113,17 @@ def link(
         sequence += 1
         parts = []
         digests = {}
-        contents = {**commitment.parts, STATE: state.part} if state.total else commitment.parts
+        state_changes = state.total
+        contents = {**commitment.parts, STATE: state.part} if state_changes else commitment.parts
         for name, content in contents.items():
             salt = salts[offset : offset + SALT_BYTES]
             offset += SALT_BYTES
             digests[name] = part_digest(salt, content)
             parts.append((name, salt, content))
-        body = _body(writer, sequence, commitment, state.total, digests)
+        body = _body(writer, sequence, commitment, state_changes, digests)
         leaf = record_leaf(body)
         hashed = record_hash(previous_hash, leaf)
-        linked.append(LinkedRecord(commitment, sequence, body, leaf, previous_hash, hashed, tuple(parts)))
+        linked.append(LinkedRecord(commitment, sequence, body, leaf, previous_hash, hashed, parts))
         previous_hash = hashed
     if offset != len(salts):
         raise ValueError(f"got {len(salts)} bytes of salt, {offset} needed")
@@ -132,12 +133,12 @@ def link(
 def merkle_root(leaves: Sequence[bytes]) -> bytes:
     """Return the Merkle tree hash of RFC 6962 over the leaves. Each leaf is the entry of one leaf node."""
     if not leaves:
-        return hashlib.sha256(b"").digest()
-    level = [hashlib.sha256(b"\0" + leaf).digest() for leaf in leaves]
+        return sha256(b"").digest()
+    level = [sha256(b"\0" + leaf).digest() for leaf in leaves]
     while len(level) > 1:  # a node without a sibling moves up unchanged: the tree is that of splitting by powers of 2
         odd = level[-1:] if len(level) % 2 else []
         pairs = zip(level[::2], level[1::2], strict=False)
-        level = [hashlib.sha256(b"\1" + left + right).digest() for left, right in pairs] + odd
+        level = [sha256(b"\1" + left + right).digest() for left, right in pairs] + odd
     return level[0]
 
 
@@ -178,16 +179,17 @@ def parse_checkpoint(body: bytes) -> Checkpoint:
 
 
 def _body(writer: str, sequence: int, commitment: Commitment, state_changes: int, digests: dict[str, str]) -> bytes:
-    if not _RESERVED.isdisjoint(commitment.fields):
-        raise ValueError(f"fields may not be named {sorted(_RESERVED & set(commitment.fields))}")
+    fields = commitment.fields
+    if not _RESERVED.isdisjoint(fields):
+        raise ValueError(f"fields may not be named {sorted(_RESERVED & set(fields))}")
     body: dict[str, Any] = {
         "v": BODY_VERSION,
         "writer": writer,
         "sequence": sequence,
-        "kind": commitment.kind.value,
+        "kind": commitment.kind,
         "tenant": commitment.tenant,
         "recorded_at_us": commitment.recorded_at_us,
-        **commitment.fields,
+        **fields,
         "state_changes": state_changes,
         "parts": digests,
     }

@@ -58,6 +58,10 @@ class CounterChange(NamedTuple):
     resets_at_us: int
 
 
+CounterEntry = tuple[str, str, str, str, str, int, int, int, int, int, int]
+"""A `CounterChange` as the part holds it: the counter's key, then the numbers."""
+
+
 class StateChanges(NamedTuple):
     """The state changes of one record."""
 
@@ -81,11 +85,13 @@ def stored_digest(version: int, status: str, created_at_us: int, due_at_us: int,
     return hashlib.sha256(head + body).hexdigest()
 
 
-def state_changes(puts: Sequence[tuple[Row, Row | None]], moves: Sequence[CounterChange]) -> StateChanges:
+def state_changes(puts: Sequence[tuple[Row, Row | None]], moves: Sequence[CounterEntry]) -> StateChanges:
     """Return the changes of one record: rows written, each with the row it replaced, and counters moved."""
+    if not puts and not moves:
+        return NO_STATE_CHANGES
     rows = [
         (
-            *(row.key.table.value, row.key.tenant, row.key.id, row.version, row.status, row_digest(row)),
+            *(row.key.table, row.key.tenant, row.key.id, row.version, row.status, row_digest(row)),
             row_digest(before) if before is not None else "",
         )
         for row, before in puts
@@ -94,8 +100,7 @@ def state_changes(puts: Sequence[tuple[Row, Row | None]], moves: Sequence[Counte
     count = len(rows) + len(moves)
     if not count:
         return NO_STATE_CHANGES
-    counters = [(*counter, *numbers) for counter, *numbers in moves]
-    return StateChanges(count, orjson.dumps({"rows": rows, "counters": counters}))
+    return StateChanges(count, orjson.dumps({"rows": rows, "counters": moves}))
 
 
 def read_state(content: bytes) -> tuple[list[RowChange], list[CounterChange]]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from msgspec.structs import replace
+
 from placet.budgets.customers import customer_of
 from placet.budgets.model import Charge, Measure, Scope, uncountable_charge
 from placet.budgets.windows import Window, window_at
@@ -115,7 +117,7 @@ def carried_over(
         usage = combined.get(charge.counter, ZERO_USAGE)
         created_at_us = min(filter(None, (legacy.created_at_us, usage.created_at_us)), default=0)
         combined[charge.counter] = Usage(usage.used + legacy.used, usage.reserved + legacy.reserved, created_at_us)
-        carried.append(charge._replace(carried=legacy.used + legacy.reserved))
+        carried.append(replace(charge, carried=legacy.used + legacy.reserved))
     return tuple(carried), combined
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from msgspec import Struct
+
 from placet.budgets.model import Measure
 from placet.kernel.limits import OUTCOME_UNHELD_PERCENT
 
@@ -18,7 +20,7 @@ _ESTIMATED: Final = frozenset({Measure.TOKENS, Measure.COST})
 """Measures whose reservation is an estimate. Without an estimate a call reserves 1."""
 
 
-class Hold(NamedTuple):
+class Hold(Struct, frozen=True, gc=False):
     """The reserved amount of one counter."""
 
     counter: CounterKey

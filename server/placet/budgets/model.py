@@ -10,7 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
+
+from msgspec import Struct
 
 from placet.kernel import rule_ids
 from placet.kernel.clock import rfc3339
@@ -121,12 +123,8 @@ class Budget:
         object.__setattr__(self, "scope_prefix", f"{self.scope}:")
 
 
-class Charge(NamedTuple):
-    """The amount that an action takes from one counter of a budget.
-
-    A tuple, as `Reserve` and `Hold` are: a decision makes one for each budget, and a frozen dataclass takes three times
-    as long (0.6 us to 0.2 us measured).
-    """
+class Charge(Struct, frozen=True, gc=False):
+    """The amount that an action takes from one counter of a budget."""
 
     budget: Budget
     counter: CounterKey

@@ -118,7 +118,10 @@ def to_row(reservation: Reservation) -> Row:
         "workflow": reservation.workflow,
         "expires_at_us": reservation.expires_at_us,
         # The counter without its tenant, amount, limit, resets_at_us, unreported. Arrays halve the bytes of objects.
-        "holds": [(*hold.counter[1:], *hold[1:]) for hold in reservation.holds],
+        "holds": [
+            (*hold.counter[1:], hold.amount, hold.limit, hold.resets_at_us, hold.unreported)
+            for hold in reservation.holds
+        ],
     }
     return Row(
         reservation_key(reservation.tenant, reservation.decision_id),

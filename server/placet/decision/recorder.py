@@ -195,11 +195,12 @@ def _budget_states(context: EvaluationContext, effect: Effect) -> tuple[BudgetSt
     """Return the state after the decision of each budget that the action counts against."""
     allowed = effect is Effect.ALLOW
     states: list[BudgetState] = []
-    for budget, counter, amount, resets_at_us, *_ in context.charges:
+    for charge in context.charges:
+        budget = charge.budget
         if budget.id == rule_ids.LIMIT_DURATION:
             continue  # its counter only says when the run started
-        reserved = amount if allowed else 0
-        usage = context.usages.get(counter, ZERO_USAGE)
+        reserved = charge.amount if allowed else 0
+        usage = context.usages.get(charge.counter, ZERO_USAGE)
         left = max(0, remaining(budget.limit, usage) - reserved)
-        states.append(BudgetState(budget.id, budget.unit, budget.limit, left, reserved, resets_at_us))
+        states.append(BudgetState(budget.id, budget.unit, budget.limit, left, reserved, charge.resets_at_us))
     return tuple(states)

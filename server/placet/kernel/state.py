@@ -110,7 +110,7 @@ class RequireVersion(Struct, frozen=True, gc=False):
     version: int
 
 
-class Reserve(NamedTuple):
+class Reserve(Struct, frozen=True, gc=False):
     """Adds to what is reserved. Holds when used + reserved + `amount` stays within `limit`."""
 
     counter: CounterKey

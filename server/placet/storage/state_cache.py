@@ -9,7 +9,7 @@ transaction that finds that another connection has written to the database since
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Final, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, TypeVar
 
 from placet.kernel.state import ReadSet, Snapshot, Usage
 
@@ -26,6 +26,9 @@ ROWS_HELD_MAX: Final = 2_048
 """2 MB of ordinary rows, and 8 MB at most."""
 ROW_BYTES_MAX: Final = 4_096
 """Larger rows, such as approvals with long parameters, are read from the database."""
+
+
+_MISSING: Final = object()
 
 
 class Found(NamedTuple):
@@ -80,8 +83,7 @@ class StateCache:
                     self._rows.put(key, row)
                 else:
                     self._rows.remove(key)
-            for counter, usage in self._staged_counters.items():
-                self._counters.put(counter, usage)
+            self._counters.put_all(self._staged_counters)
 
     def drop(self) -> None:
         """Forget everything. The next transaction reads from the database."""
@@ -126,14 +128,24 @@ class _Recent(Generic[Key, Value]):
         self._old: dict[Key, Value] = {}
 
     def get_all(self, keys: Iterable[Key]) -> dict[Key, Value]:
-        found = {}
+        found: dict[Key, Value] = {}
+        missing: Any = _MISSING
         for key in keys:
-            if key in self._new:
-                found[key] = self._new[key]
-            elif key in self._old:
-                found[key] = self._old[key]
-                self.put(key, found[key])
+            value = self._new.get(key, missing)
+            if value is missing:
+                value = self._old.get(key, missing)
+                if value is missing:
+                    continue
+                self.put(key, value)
+            found[key] = value
         return found
+
+    def put_all(self, entries: Mapping[Key, Value]) -> None:
+        if len(self._new) + len(entries) < self._half:
+            self._new.update(entries)
+            return
+        for key, value in entries.items():
+            self.put(key, value)
 
     def put(self, key: Key, value: Value) -> None:
         self._new[key] = value

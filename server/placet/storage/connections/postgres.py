@@ -91,16 +91,17 @@ class PostgresConnection:
             with self.driver.cursor() as cursor:
                 cursor.executemany(sql.encode(), parameters)
 
-    def write_rows(self, statement: Bulk, parameters: Sequence[Sequence[Any]], /) -> None:
+    def write_rows(self, statement: Bulk, parameters: Sequence[Any], /) -> None:
         """Run a statement once for all rows of parameters."""
         if parameters:
-            self.execute(statement.text(1), _arrays(statement, parameters))
+            columns = [parameters[start :: statement.width] for start in range(statement.width)]
+            self.execute(statement.text(1), _arrays(statement, columns))
 
     def look_up(self, statement: Bulk, keys: Sequence[Sequence[Any]], /) -> list[Any]:
         """Return the row or None that is found for each of the distinct keys, with one statement."""
         found: list[Any] = [None] * len(keys)
         if keys:
-            for number, *columns in self.execute(statement.text(1), _arrays(statement, keys)):
+            for number, *columns in self.execute(statement.text(1), _arrays(statement, list(zip(*keys, strict=True)))):
                 found[number - 1] = columns  # PostgreSQL counts from 1
         return found
 
@@ -136,9 +137,8 @@ class PostgresConnection:
         self.driver.close()
 
 
-def _arrays(statement: Bulk, rows: Sequence[Sequence[Any]]) -> list[bytes]:
-    """Return an array for each column of the rows."""
-    columns = zip(*rows, strict=True)
+def _arrays(statement: Bulk, columns: Sequence[Sequence[Any]]) -> list[bytes]:
+    """Return an array for each column."""
     return [encode_array(element, column) for element, column in zip(statement.types, columns, strict=True)]
 
 

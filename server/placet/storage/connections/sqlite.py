@@ -46,13 +46,13 @@ class SqliteConnection(sqlite3.Connection):
         """Return a number that changes when another connection has written, as of the transaction's begin."""
         return int(self.execute("PRAGMA data_version").fetchone()[0])
 
-    def write_rows(self, statement: Bulk, parameters: Sequence[Sequence[Any]], /) -> None:
+    def write_rows(self, statement: Bulk, parameters: Sequence[Any], /) -> None:
         """Run a statement for all rows of parameters: once for each power of two in their number."""
         start = 0
-        for size in bulk_sizes(len(parameters)):
-            chunk = parameters[start : start + size]
-            self.execute(statement.text(size), list(chain.from_iterable(chunk)))
-            start += size
+        for size in bulk_sizes(len(parameters) // statement.width):
+            end = start + size * statement.width
+            self.execute(statement.text(size), parameters[start:end])
+            start = end
 
     def look_up(self, statement: Bulk, keys: Sequence[Sequence[Any]], /) -> list[Any]:
         """Return the row or None that is found for each of the distinct keys, all of one moment."""

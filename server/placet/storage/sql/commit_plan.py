@@ -60,8 +60,8 @@ def plan_commit(
     for commitment in commitments:
         result: CommitResult | None = None
         if (idempotency := commitment.idempotency) is not None:
-            key = (commitment.tenant, idempotency.caller, idempotency.key)
-            earlier = seen.get(key)
+            place = (commitment.tenant, idempotency.caller, idempotency.key)
+            earlier = seen.get(place)
             result = known(commitment) if earlier is None else _repeat_result(earlier, idempotency.request_digest)
         if result is None and (failed_change := unit.apply(commitment.changes)) is not None:
             result = Conflict(failed_change)
@@ -69,7 +69,7 @@ def plan_commit(
             plan.to_write.append(commitment)
             plan.states.append(unit.applied())
             if idempotency is not None:
-                seen[commitment.tenant, idempotency.caller, idempotency.key] = commitment
+                seen[place] = commitment
         plan.results.append(result or COMMITTED)
     return plan
 
@@ -110,17 +110,16 @@ def checkpoint_due(state: ChainState) -> bool:
 def index_row(commitment: Commitment) -> tuple[str | None, ...]:
     """Return the index columns of a record, None where empty."""
     index = commitment.index
-    decision_id = commitment.decision.decision_id if commitment.decision is not None else None
-    index_columns = (
-        index.effect,
-        index.rule_id,
-        index.tool,
-        index.run_id,
-        index.user,
-        index.agent,
-        commitment.subject,
+    return (
+        commitment.decision.decision_id if commitment.decision is not None else None,
+        index.effect or None,
+        index.rule_id or None,
+        index.tool or None,
+        index.run_id or None,
+        index.user or None,
+        index.agent or None,
+        commitment.subject or None,
     )
-    return (decision_id, *(value or None for value in index_columns))
 
 
 def _repeat_result(earlier: Commitment, request_digest: str) -> CommitResult:

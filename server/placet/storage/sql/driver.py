@@ -43,8 +43,11 @@ class Connection(Protocol):
         """Run one statement for each of the parameters."""
         ...
 
-    def write_rows(self, statement: Bulk, parameters: Sequence[Sequence[Any]], /) -> None:
-        """Run a statement for all rows of parameters, in as few statements as the engine allows: one on PostgreSQL."""
+    def write_rows(self, statement: Bulk, parameters: Sequence[Any], /) -> None:
+        """Run a statement for many rows, in as few statements as the engine allows: one on PostgreSQL.
+
+        `parameters` are those of all rows, one after another: `statement.width` for each row.
+        """
         ...
 
     def look_up(self, statement: Bulk, keys: Sequence[Sequence[Any]], /) -> list[Any]:

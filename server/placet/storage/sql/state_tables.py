@@ -54,16 +54,18 @@ class StateTables:
 
     def load(self, write_set: WriteSet, now_us: int) -> UnitOfWork:
         """Load the state that commitments use. Locks what they write, in key order, until the transaction ends."""
-        if self.sql.locks and write_set.counters:
-            zero = (0, 0, now_us, now_us, 0)
-            self.connection.write_rows(self._bulk.ensure_counters, [(*key, *zero) for key in write_set.counters])
         if self.cache is not None:
             return self._load_cached(self.cache, write_set, now_us)
-        rows = dict(self._rows(write_set.written, locked=True))
-        counters = dict(self._counters(write_set.counters, self._bulk.counters_locked))
+        counter_keys = sorted(write_set.counters)
+        if self.sql.locks and counter_keys:
+            zero = (0, 0, now_us, now_us, 0)
+            ensured = [value for key in counter_keys for value in (*key, *zero)]
+            self.connection.write_rows(self._bulk.ensure_counters, ensured)
+        rows = dict(self._rows(sorted(write_set.written), locked=True))
+        counters = dict(self._counters(counter_keys, self._bulk.counters_locked))
         if self.sql.locks:
             self._hold_controls(write_set)
-        rows.update(self._rows(write_set.compared, locked=False))  # after all locks are held
+        rows.update(self._rows(sorted(write_set.compared), locked=False))  # after all locks are held
         return UnitOfWork(rows, counters, now_us)
 
     def _load_cached(self, cache: StateCache, write_set: WriteSet, now_us: int) -> UnitOfWork:
@@ -91,10 +93,9 @@ class StateTables:
         """Write the changed rows and counters."""
         for table, items in groupby(sorted(unit.rows.items()), key=lambda item: item[0].table):
             self._put(table, [(row, unit.read_version(key)) for key, row in items])
-        counters = [
-            (*key, used, reserved, created_at_us, now_us, resets_at_us)
-            for key, (used, reserved, created_at_us, resets_at_us) in unit.counters.items()
-        ]
+        counters: list[Any] = []
+        for key, (used, reserved, created_at_us, resets_at_us) in unit.counters.items():
+            counters += (*key, used, reserved, created_at_us, now_us, resets_at_us)
         if self.cache is not None:
             moved = {key: Usage(used, reserved, created) for key, (used, reserved, created, _) in unit.counters.items()}
             self.cache.stage(unit.rows, moved)
@@ -176,14 +177,15 @@ class StateTables:
 
     def _put(self, table: StateTable, written: Sequence[tuple[Row, int]]) -> None:
         """Insert or update rows. Each comes with the version that was read."""
-        inserts, updates = [], []
+        inserts: list[Any] = []
+        updates: list[Any] = []
         for row, read_version in written:
             key = (row.key.tenant, row.key.id)
             columns = (row.version, row.status, row.created_at_us, row.due_at_us or None, row.body)
             if read_version:
-                updates.append((*columns, *key, read_version))
+                updates += (*columns, *key, read_version)
             else:
-                inserts.append((*key, *columns))
+                inserts += (*key, *columns)
         if inserts:
             self.connection.write_rows(self._bulk.insert_rows(table), inserts)
         if updates:

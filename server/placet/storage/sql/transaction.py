@@ -7,11 +7,12 @@ the head of the chain, which moves only from where this writer left it.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from itertools import chain
+from typing import TYPE_CHECKING, Any, Final
 
 from placet.audit.chain import Head, checkpoint_body, parse_checkpoint, record_leaf, signed_bytes
 from placet.audit.decision_codec import keys_purged_commitment
-from placet.audit.records import IdempotencyMismatch, IdempotentReplay
+from placet.audit.records import IdempotencyMismatch, IdempotentReplay, RecordKind
 from placet.kernel.state import PutIfVersion
 from placet.storage.sql.commit_plan import (
     ChainState,
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
 
 KeyPlace = tuple[str, str, str]
 """An idempotency key: tenant, caller, key."""
+_KINDS: Final = {kind: kind.value for kind in RecordKind}
+"""Plain texts, which drivers convert faster than members of an enumeration."""
 
 
 class ChainMovedError(Exception):
@@ -84,7 +87,8 @@ class Transaction:
         written_at_us = now_us()
         unit = self.state.load(write_set(commitments), written_at_us)
         keys = self._keys(commitments)
-        plan = plan_commit(commitments, lambda commitment: self._known(commitment, keys), unit)
+        known = (lambda commitment: self._known(commitment, keys)) if keys else _new
+        plan = plan_commit(commitments, known, unit)
         if not plan.to_write:
             return plan.results, state
         linked = link_planned(state, plan)
@@ -100,7 +104,7 @@ class Transaction:
 
     def put_unaudited(self, rows: Sequence[Row], now_us: int) -> list[bool]:
         """Write each row that is still at its version, without a record. Return which of them were."""
-        unit = self.state.load(WriteSet(sorted({row.key for row in rows}), (), ()), now_us)
+        unit = self.state.load(WriteSet(list({row.key for row in rows}), (), ()), now_us)
         written = [unit.apply((PutIfVersion(row),)) is None for row in rows]
         self.state.save(unit, now_us)
         return written
@@ -163,15 +167,18 @@ class Transaction:
     def _insert(self, writer: str, linked: Sequence[LinkedRecord], known: Mapping[KeyPlace, Any]) -> None:
         """Insert records, parts and idempotency keys. `known` is what is stored under the keys."""
         bulk = self.sql.bulk
-        records, parts, keys, replaced = [], [], [], []
+        records: list[Any] = []
+        parts: list[Any] = []
+        keys, replaced = [], []
         for record in linked:
             commitment = record.commitment
             tenant, sequence = commitment.tenant, record.sequence
-            place = (tenant, writer, sequence)
-            end = (record.body, record.previous_hash, record.hash)
             index_columns = index_row(commitment)
-            records.append((*place, commitment.kind.value, commitment.recorded_at_us, *index_columns, *end))
-            parts += [(*place, *part) for part in record.parts]
+            records += (tenant, writer, sequence, _KINDS[commitment.kind], commitment.recorded_at_us)
+            records += index_columns
+            records += (record.body, record.previous_hash, record.hash)
+            for name, salt, content in record.parts:
+                parts += (tenant, writer, sequence, name, salt, content)
             if (idempotency := commitment.idempotency) is not None:
                 key = (tenant, idempotency.caller, idempotency.key)
                 replaced += [(*key, idempotency.replaces)] if idempotency.replaces else []
@@ -185,7 +192,8 @@ class Transaction:
         self.connection.write_rows(bulk.insert_parts, parts)
         if replaced:
             self.connection.executemany(self.sql.keys.delete_replaced, sorted(replaced))
-        self.connection.write_rows(bulk.insert_keys, sorted(keys))  # one order on all replicas avoids deadlocks
+        keys.sort()  # one order on all replicas avoids deadlocks
+        self.connection.write_rows(bulk.insert_keys, list(chain.from_iterable(keys)))
 
     def _sign(self, state: ChainState, now_us: int) -> ChainState:
         checkpoint = new_checkpoint(state, self.signing_key.key_id, now_us)
@@ -207,6 +215,10 @@ class Transaction:
 def _require_moved(update: Cursor, old: ChainState) -> None:
     if update.rowcount != 1:
         raise ChainMovedError(f"the chain of {old.writer!a} is no longer at {old.head.sequence}")
+
+
+def _new(_: Commitment) -> None:
+    """No idempotency key of the commitments is stored."""
 
 
 def _key_place(commitment: Commitment) -> KeyPlace | None:

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from msgspec import structs
-
-from placet.audit.state_record import CounterChange, state_changes
-from placet.kernel.state import COUNTER_MAX, ZERO_USAGE, PutIfVersion, RequireVersion, Reserve, Settle
+from placet.audit.state_record import state_changes
+from placet.kernel.state import COUNTER_MAX, ZERO_USAGE, PutIfVersion, RequireVersion, Reserve, Row, Settle
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from placet.audit.records import Commitment
-    from placet.audit.state_record import StateChanges
-    from placet.kernel.state import Change, CounterKey, Row, RowKey, Usage
+    from placet.audit.state_record import CounterEntry, StateChanges
+    from placet.kernel.state import Change, CounterKey, RowKey, Usage
 
 Moved = tuple[int, int, int, int]
 """A counter: used, reserved, created_at_us, resets_at_us. A plain tuple, because each decision makes eight."""
@@ -23,15 +21,11 @@ Moved = tuple[int, int, int, int]
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")
-_COUNTED: Final = (Reserve, Settle)
 
 
 @dataclass(frozen=True, slots=True)
 class WriteSet:
-    """The keys of what commitments change or compare.
-
-    They are distinct and sorted, so that locks are taken in one order everywhere.
-    """
+    """The distinct keys of what commitments change or compare. They are sorted before locks are taken."""
 
     written: Sequence[RowKey]
     """Rows to write."""
@@ -42,18 +36,20 @@ class WriteSet:
 
 def write_set(commitments: Iterable[Commitment]) -> WriteSet:
     """Return the keys that must be read before the commitments can be checked."""
-    written: set[RowKey] = set()
+    written: dict[RowKey, None] = {}  # in the order of the commitments, which is nearly that of the ids
     compared: set[RowKey] = set()
     counted: set[CounterKey] = set()
     for commitment in commitments:
         for change in commitment.changes:
-            if isinstance(change, _COUNTED):
+            if isinstance(change, Reserve):  # first, because most changes are reservations
                 counted.add(change.counter)
-            elif isinstance(change, PutIfVersion):
-                written.add(change.row.key)
-            else:
+            elif isinstance(change, RequireVersion):
                 compared.add(change.key)
-    return WriteSet(sorted(written), sorted(compared - written), sorted(counted))
+            elif isinstance(change, PutIfVersion):
+                written[change.row.key] = None
+            else:
+                counted.add(change.counter)
+    return WriteSet(list(written), [key for key in compared if key not in written], list(counted))
 
 
 class UnitOfWork:
@@ -66,16 +62,26 @@ class UnitOfWork:
         self.rows: dict[RowKey, Row] = {}
         self.counters: dict[CounterKey, Moved] = {}
         self._puts: list[tuple[Row, Row | None]] = []
-        self._moves: list[CounterChange] = []
+        self._moves: list[CounterEntry] = []
+        self._old_rows: list[tuple[RowKey, Row | None]] = []  # what `apply` replaced; None for new keys
+        self._old_counters: list[tuple[CounterKey, Moved | None]] = []
 
     def apply(self, changes: Sequence[Change]) -> Change | None:
         """Apply all changes and return None; or apply none and return the first that does not hold."""
         self._puts, self._moves = [], []
-        undo = _UndoLog([], [])
+        self._old_rows, self._old_counters = [], []
         for change in changes:
-            if not self._make(change, undo):
-                _rollback(self.rows, undo.rows)
-                _rollback(self.counters, undo.counters)
+            if isinstance(change, Reserve):  # first, because most changes are reservations
+                holds = self._reserve(change)
+            elif isinstance(change, RequireVersion):
+                holds = self._version(change.key) == change.version
+            elif isinstance(change, PutIfVersion):
+                holds = self._put(change.row)
+            else:
+                holds = self._settle(change)
+            if not holds:
+                _rollback(self.rows, self._old_rows)
+                _rollback(self.counters, self._old_counters)
                 return change
         return None
 
@@ -88,60 +94,48 @@ class UnitOfWork:
         row = self._read_rows.get(key)
         return row.version if row is not None else 0
 
-    def _make(self, change: Change, undo: _UndoLog) -> bool:
-        """Apply the change if it holds, and note the previous value in `undo`."""
-        if isinstance(change, Reserve):
-            return self._reserve(change, undo)
-        match change:
-            case Settle(counter, released, spent, resets_at_us):
-                previous = self.counters.get(counter)
-                used, reserved, created_at_us, _ = previous or self._read(counter)
-                undo.counters.append((counter, previous))
-                new_used, new_reserved = _clamped(used + spent), _clamped(reserved + released)
-                self.counters[counter] = (new_used, new_reserved, created_at_us, resets_at_us)
-                difference = (new_reserved - reserved, new_used - used)
-                self._moves.append(
-                    CounterChange(counter, *difference, new_reserved, new_used, created_at_us, resets_at_us)
-                )
-            case PutIfVersion(row):
-                previous_row = self._row(row.key)
-                if (previous_row.version if previous_row is not None else 0) != row.version:
-                    return False
-                undo.rows.append((row.key, self.rows.get(row.key)))
-                written = self.rows[row.key] = structs.replace(row, version=row.version + 1)
-                self._puts.append((written, previous_row))
-            case RequireVersion(key, version):
-                compared = self._row(key)
-                return (compared.version if compared is not None else 0) == version
-        return True
-
-    def _reserve(self, change: Reserve, undo: _UndoLog) -> bool:
-        """Apply a reservation. Separate, and checked first, because most changes are reservations."""
-        counter, amount, limit, resets_at_us = change
+    def _reserve(self, change: Reserve) -> bool:
+        counter, amount, limit, resets_at_us = change.counter, change.amount, change.limit, change.resets_at_us
         previous = self.counters.get(counter)
         used, reserved, created_at_us, _ = previous or self._read(counter)
-        if used + reserved + amount > (COUNTER_MAX if limit is None else limit):
-            return False
-        undo.counters.append((counter, previous))
         reserved += amount
+        if used + reserved > (COUNTER_MAX if limit is None else limit):
+            return False
+        self._old_counters.append((counter, previous))
         self.counters[counter] = (used, reserved, created_at_us, resets_at_us)
-        self._moves.append(CounterChange(counter, amount, 0, reserved, used, created_at_us, resets_at_us))
+        self._moves.append((*counter, amount, 0, reserved, used, created_at_us, resets_at_us))
         return True
 
-    def _row(self, key: RowKey) -> Row | None:
-        return self.rows.get(key) or self._read_rows.get(key)
+    def _settle(self, change: Settle) -> bool:
+        counter, resets_at_us = change.counter, change.resets_at_us
+        previous = self.counters.get(counter)
+        used, reserved, created_at_us, _ = previous or self._read(counter)
+        self._old_counters.append((counter, previous))
+        new_used, new_reserved = _clamped(used + change.used), _clamped(reserved + change.reserved)
+        self.counters[counter] = (new_used, new_reserved, created_at_us, resets_at_us)
+        moved_by = (new_reserved - reserved, new_used - used)
+        self._moves.append((*counter, *moved_by, new_reserved, new_used, created_at_us, resets_at_us))
+        return True
+
+    def _put(self, row: Row) -> bool:
+        key = row.key
+        changed = self.rows.get(key)
+        previous = changed or self._read_rows.get(key)
+        if (previous.version if previous is not None else 0) != row.version:
+            return False
+        self._old_rows.append((key, changed))
+        written = Row(key, row.status, row.created_at_us, row.body, row.due_at_us, row.version + 1)
+        self.rows[key] = written
+        self._puts.append((written, previous))
+        return True
+
+    def _version(self, key: RowKey) -> int:
+        row = self.rows.get(key) or self._read_rows.get(key)
+        return row.version if row is not None else 0
 
     def _read(self, counter: CounterKey) -> Moved:
         usage = self._read_counters.get(counter, ZERO_USAGE)
         return (usage.used, usage.reserved, usage.created_at_us or self._now_us, 0)
-
-
-@dataclass(frozen=True, slots=True)
-class _UndoLog:
-    """The values that one commitment replaced; None for new keys. Used to roll back when a change does not hold."""
-
-    rows: list[tuple[RowKey, Row | None]]
-    counters: list[tuple[CounterKey, Moved | None]]
 
 
 def _rollback(changed: dict[Key, Value], replaced: list[tuple[Key, Value | None]]) -> None:
