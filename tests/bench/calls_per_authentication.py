@@ -20,6 +20,7 @@ from placet.transport.grpc.interceptors.access import AccessInterceptor
 from placet.transport.grpc.interceptors.authentication import AuthenticationInterceptor
 from placet.transport.grpc.interceptors.base import Method
 from placet.transport.grpc.interceptors.caller import CallerInterceptor
+from placet.transport.grpc.interceptors.open_streams import OpenStreams
 from placet.v1 import authorization_pb2
 from tests.authentication.jwt_env import RUNTIME, claims, credentials, entry, signed
 from tests.bench.load import REQUEST
@@ -61,7 +62,7 @@ def _behaviors() -> tuple[Behavior, Behavior]:
     accepted = AcceptedCredentials(jwts=verifier, users=verifier)
     inner = AccessInterceptor(accepted).intercept(_nothing, _AUTHORIZE)
     unauthenticated = CallerInterceptor().intercept(_nothing, _AUTHORIZE)
-    return unauthenticated, AuthenticationInterceptor(accepted).intercept(inner, _AUTHORIZE)
+    return unauthenticated, AuthenticationInterceptor(accepted, OpenStreams(accepted)).intercept(inner, _AUTHORIZE)
 
 
 def request_with(user_token: str) -> authorization_pb2.AuthorizeRequest:

@@ -46,6 +46,9 @@ class NamedPrincipals:
         principal = self.principals[name]
         return replace(principal, caller=replace(principal.caller, peer=credentials.peer))
 
+    async def require_current(self, principal: Principal) -> None:
+        assert principal.caller.name, "every principal is current"
+
     async def user_of(self, token: str) -> User:
         if token not in self.users:
             raise UnauthenticatedError("CREDENTIAL_INVALID", "no such user")

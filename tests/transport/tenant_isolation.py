@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import grpc
 
+from placet.commands.execute import ControlCommands
+from placet.identity.model import Grant, Role
 from placet.sdk import (
     Action,
     Amount,
@@ -25,12 +27,17 @@ from placet.sdk import (
     Query,
     Run,
 )
+from placet.server.system import SystemClock
+from placet.tokens.directory import TokenDirectory
+from placet.tokens.model import NewToken
+from placet.tokens.service import Tokens
 from tests.transport.wire import refusal_of
 
 if TYPE_CHECKING:
     from google.protobuf.descriptor import MethodDescriptor
     from google.protobuf.message import Message
 
+    from placet.audit.ports import Ledger
     from placet.sdk import Decision
     from tests.serving import Server
 
@@ -76,6 +83,7 @@ class Belongings:
     approved: str
     switch: str
     page_token: str
+    token: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +178,21 @@ class Houses:
             agreed.approval.id,
             set_now.kill_switch.id,
             page.next_page_token,
+            self.server.run(new_token_id(self.server.running.ledger)),
         )
+
+
+async def new_token_id(ledger: Ledger) -> str:
+    """Create an access token of the victim, and return its id."""
+    clock = SystemClock()
+    tokens = Tokens(ControlCommands(ledger, clock, TokenDirectory(ledger, clock, alone=True)), noop)
+    grants = (Grant(Role.OPERATOR, frozenset({VICTIM})),)
+    _, token = await tokens.create(NewToken(f"token-{SECRET}", grants), OPERATOR)
+    return token.token_id
+
+
+async def noop() -> None:
+    """Wait for nobody."""
 
 
 def _has_tenant(database: sqlite3.Connection, table: str) -> bool:

@@ -45,6 +45,7 @@ FIELDS: dict[str, Any] = {
     "verdict": "EXCESS_VERDICT_DROP",
     "status": "OUTCOME_STATUS_SUCCEEDED",
     "scope": {"workflow": "matrix"},
+    "token_id": "tok_none",
 }
 """Field -> a value with which the request is valid."""
 INVALID, DENIED = grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.PERMISSION_DENIED
@@ -100,6 +101,10 @@ def request(method: MethodDescriptor, tenant: str) -> Message:
         "AuthorizeBatch": {"requests": [proposal]},
         "AuthorizeStream": {"requests": [{"id": "1", "request": proposal}]},
         "SetKillSwitch": {"scope": {"workflow": "matrix", "tenant": tenant}, "reason": "a test"},
+        "CreateToken": {
+            "name": "matrix",
+            "grants": [{"role": "CALLER_ROLE_OPERATOR", "tenants": [tenant] if tenant else []}],
+        },
     }
     names = [field.name for field in method.input_type.fields]
     fields = {name: FIELDS[name] for name in names if name in FIELDS}
@@ -124,7 +129,7 @@ def expected(access: Access, role: Role, held: str, tenant: str) -> str:
 
 def outcome(method: MethodDescriptor, answer: Refusal | list[bytes]) -> str:
     if isinstance(answer, Refusal):
-        if answer.code is INVALID and any(field.endswith("tenant") for field in answer.violations):
+        if answer.code is INVALID and any(field.endswith(("tenant", "tenants")) for field in answer.violations):
             return "no tenant"
         return "reached" if answer.code in REACHED else answer.reason
     if method.client_streaming:

@@ -159,6 +159,13 @@ ATTEMPTS: dict[str, Callable[[Belongings], Sequence[Attempt]]] = {
     "ControlService.ListOutcomeExcesses": lambda victim: [own(), own(page_token=approvals_token(victim))],
     "ControlService.DecideOutcomeExcess": lambda victim: decisions(victim, verdict="EXCESS_VERDICT_DROP", **BY),
     "ControlService.AdjustBudget": lambda _: [own(budget_id=BUDGET, scope_key=SCOPE_KEY, amount=5, **BY)],
+    "TokenService.CreateToken": lambda _: [
+        Attempt({"name": "t", "grants": [{"tenants": [ATTACKER]}], "actor": PERSON}, INVALID),
+    ],
+    "TokenService.ListTokens": lambda _: [own()],
+    "TokenService.RevokeToken": lambda victim: [
+        own(NOT_FOUND, token_id=victim.token, **BY),
+    ],
 }
 """RPC -> attempts. Calls about the whole server name no tenant."""
 

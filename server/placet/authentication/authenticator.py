@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from msgspec import Struct
 
-from placet.authentication.access_token import TOKEN_PREFIX
 from placet.kernel.errors import UnauthenticatedError
+from placet.tokens.secret import TOKEN_PREFIX
 
 if TYPE_CHECKING:
     from placet.identity.model import Principal
@@ -20,6 +20,16 @@ ISSUER_KEYS_UNAVAILABLE: Final = "ISSUER_KEYS_UNAVAILABLE"
 BEARER_BYTES_MAX: Final = 16_384
 """Longest credential in a header. JWTs of providers that list groups take up to about 8 KiB."""
 _SCHEME: Final = "bearer "
+
+
+class TokenVerifier(Protocol):
+    """Verifies access tokens."""
+
+    async def principal(self, bearer: str, peer: str) -> Principal:
+        """Return whom it proves. UnauthenticatedError if it does not prove a caller."""
+
+    async def require_current(self, token_id: str) -> None:
+        """Raise UnauthenticatedError if a token that was accepted before was revoked since."""
 
 
 class BearerVerifier(Protocol):
@@ -46,7 +56,7 @@ class CertificateVerifier(Protocol):
 class AcceptedCredentials(Struct, frozen=True):
     """The accepted kinds of credentials. None for a kind that is not accepted. Implements `Authenticator`."""
 
-    tokens: BearerVerifier | None = None
+    tokens: TokenVerifier | None = None
     jwts: BearerVerifier | None = None
     certificates: CertificateVerifier | None = None
     users: UserVerifier | None = None
@@ -61,6 +71,11 @@ class AcceptedCredentials(Struct, frozen=True):
         if credentials.certificate and self.certificates is not None:
             return self.certificates.principal(credentials.certificate, credentials.peer)
         raise UnauthenticatedError(CREDENTIAL_MISSING, f"the call has no credential; send {self._kinds()}")
+
+    async def require_current(self, principal: Principal) -> None:
+        """Raise UnauthenticatedError if the caller's credential was revoked since it was verified."""
+        if principal.token_id and self.tokens is not None:
+            await self.tokens.require_current(principal.token_id)
 
     async def user_of(self, token: str) -> User:
         """Return the user of a user token."""

@@ -74,6 +74,9 @@ ACCESS: Final[dict[str, Access]] = {
     "ControlService.ConfirmPolicy": _row(_OPERATOR, _AUTHOR, _ADMIN, tenant=TenantUse.EVERY, person="actor"),
     "ControlService.ListOutcomeExcesses": _row(_OPERATOR, _AUDITOR, _ADMIN),
     "ControlService.DecideOutcomeExcess": _row(_OPERATOR, _ADMIN, person="actor"),
+    "TokenService.CreateToken": _row(_ADMIN, person="actor"),
+    "TokenService.ListTokens": _row(_AUDITOR, _ADMIN, tenant=_OPTIONAL),
+    "TokenService.RevokeToken": _row(_ADMIN, tenant=_OPTIONAL, person="actor"),
     "ControlService.GetPermitKeys": _row(*_ANY, tenant=_NONE),
 }
 """``Service.Method`` -> who may call it."""

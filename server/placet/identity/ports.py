@@ -39,5 +39,8 @@ class Authenticator(Protocol):
     async def authenticate(self, credentials: Credentials) -> Principal:
         """Return the caller that the credentials prove. UnauthenticatedError if they prove none."""
 
+    async def require_current(self, principal: Principal) -> None:
+        """Raise UnauthenticatedError if the caller's credential was revoked since it was verified."""
+
     async def user_of(self, token: str) -> User:
         """Return the user whom a user token names. UnauthenticatedError if it proves none."""

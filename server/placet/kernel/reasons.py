@@ -13,6 +13,7 @@ AGENT_MAY_NOT_CHANGE: Final = "AGENT_MAY_NOT_CHANGE"
 KILL_SWITCHES_FULL: Final = "KILL_SWITCHES_FULL"
 AUTONOMY_RULES_FULL: Final = "AUTONOMY_RULES_FULL"
 TOKENS_FULL: Final = "TOKENS_FULL"
+AUTHENTICATION_OFF: Final = "AUTHENTICATION_OFF"
 EXCESS_DECIDED: Final = "EXCESS_DECIDED"
 BUDGET_BELOW_ZERO: Final = "BUDGET_BELOW_ZERO"
 APPROVAL_ENDED: Final = "APPROVAL_ENDED"
@@ -34,6 +35,8 @@ REFUSALS: Final = {
     KILL_SWITCHES_FULL: f"limit of {KILL_SWITCHES_MAX} kill switches reached; clear unused ones, or set a wider one",
     AUTONOMY_RULES_FULL: f"limit of {AUTONOMY_RULES_MAX} autonomy rules reached; clear unused ones, or set a wider one",
     TOKENS_FULL: f"limit of {TOKENS_MAX} access tokens reached; revoke unused ones, or use JWTs of an issuer",
+    AUTHENTICATION_OFF: "this server does not authenticate its callers, so anyone could create a token for later; "
+    "stop it, create the first token with `placet tokens create --data-dir`, and start it with --auth-file",
     EXCESS_DECIDED: "the excess of this outcome was already accepted or dropped",
     BUDGET_BELOW_ZERO: "the adjustment gives back more than was used; give back at most what was used",
     APPROVAL_ENDED: "the approval has ended, so votes no longer count",

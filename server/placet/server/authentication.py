@@ -16,9 +16,10 @@ if TYPE_CHECKING:
 
     from placet.identity.ports import Authenticator
     from placet.server.core import Core
+    from placet.server.tokens import TokenParts
 
 
-async def open_authenticator(stack: contextlib.AsyncExitStack, core: Core) -> Authenticator | None:
+async def open_authenticator(stack: contextlib.AsyncExitStack, core: Core, tokens: TokenParts) -> Authenticator | None:
     """Return what authenticates callers; None where callers are not authenticated. ConfigurationError says why not.
 
     The stack ends its background work.
@@ -28,6 +29,7 @@ async def open_authenticator(stack: contextlib.AsyncExitStack, core: Core) -> Au
     document = read_authentication_file(Path(core.settings.auth_file))
     jwts = await open_jwt_credentials(stack, core, document.issuers)
     return AcceptedCredentials(
+        tokens=tokens.verifier(stack) if Method.TOKEN in document.accept else None,
         jwts=jwts if Method.JWT in document.accept else None,
         users=jwts if any(entry.is_for_users for entry in document.issuers) else None,
         certificates=CertificateCallers(document.certificates, core.clock) if document.certificates else None,

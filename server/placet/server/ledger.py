@@ -25,7 +25,7 @@ from placet.storage.breaks import look_for_breaks, require_a_trail, require_its_
 from placet.storage.database import require_its_key
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import AsyncIterator, Callable, Sequence
 
     from placet.audit.records import Commitment, VerifyReport
     from placet.audit.trail_break import TrailBreak
@@ -61,6 +61,30 @@ async def open_recorded(
     opened.ledger.on_recorded(clock.recorded)
     await _commit(opened, settings, pinned, [server_started_commitment(__version__, opened.key_id, clock.wall_us())])
     return opened
+
+
+@contextlib.asynccontextmanager
+async def open_without_server(
+    settings: Settings, machine: Clock, on_error: Callable[[BaseException], None]
+) -> AsyncIterator[tuple[ThreadedLedger, LedgerClock]]:
+    """Open the ledger for changes by a person, and sign them at the end. Creates the database when there is none.
+
+    Raises ConfigurationError when a server writes this chain, when a clock is wrong, or as `open_recorded` does.
+    """
+    settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    require_its_key(settings.database, settings.replica_id, settings.keys_dir)
+    pinned = PinnedCheckpoints(settings.keys_dir)
+    pinned.prepare()
+    require_its_trail(settings.database, settings.replica_id, pinned)
+    clock = LedgerClock(machine, settings.clock_skew_max_seconds)
+    async with contextlib.AsyncExitStack() as stack:
+        opened = await _open(stack, settings, clock, on_error)
+        await update_clock(opened.ledger, clock)
+        if clock.skewed():
+            raise ConfigurationError("the clock is wrong; set it right, or run `placet db accept-clock`")
+        await _commit(opened, settings, pinned, ())
+        yield opened.ledger, clock
+        await opened.ledger.checkpoint()
 
 
 async def restart_trail(

@@ -13,6 +13,7 @@ from placet.server.authentication import open_authenticator
 from placet.server.controls import control_servicer
 from placet.server.decisions import build_decisions
 from placet.server.outcomes import build_outcomes
+from placet.server.tokens import build_tokens
 from placet.transport.grpc.flows import Flows
 from placet.transport.grpc.intake import Intake
 from placet.transport.grpc.interceptors.chain import interceptor_chain
@@ -21,6 +22,7 @@ from placet.transport.grpc.interceptors.refused_access import RefusedAccessRecor
 from placet.transport.grpc.server import Listener, RpcServer, Servicers
 from placet.transport.grpc.services.audit import AuditServicer
 from placet.transport.grpc.services.authorization import AuthorizationServicer
+from placet.transport.grpc.services.tokens import TokenServicer
 
 if TYPE_CHECKING:
     import contextlib
@@ -51,6 +53,7 @@ class Rpc:
         )  # fmt: skip
         self._decisions = build_decisions(settings, clock, policies, ledger, observer)
         self._outcomes = build_outcomes(settings, clock, policies, ledger, observer)
+        self._tokens = build_tokens(core)
 
     def close_queues_with(self, stack: contextlib.AsyncExitStack) -> None:
         """Make the stack close the queues when it closes."""
@@ -63,9 +66,10 @@ class Rpc:
         self, stack: contextlib.AsyncExitStack, listen: str, mtls_listen: str = "", *, share_port: bool = False
     ) -> str:
         """Accept calls until the stack closes. Returns the address. `share_port`: other processes listen there too."""
-        authenticator = await open_authenticator(stack, self._core)
+        authenticator = await open_authenticator(stack, self._core, self._tokens)
+        tokens = TokenServicer(self._tokens.tokens, self._core.clock)
         rpc = _build_rpc(
-            self._core, self._approvals, self._decisions, self._outcomes, authenticator, share_port=share_port
+            self._core, self._approvals, self._decisions, self._outcomes, tokens, authenticator, share_port=share_port
         )
         stack.push_async_callback(rpc.stop, RPC_GRACE_SECONDS)
         address, *_ = await rpc.start(_listeners(self._core.tls, listen, mtls_listen))
@@ -90,6 +94,7 @@ def _build_rpc(
     approvals: ApprovalParts,
     decisions: DecisionParts,
     outcomes: Batcher[OutcomeReport, OutcomeReply],
+    tokens: TokenServicer,
     authenticator: Authenticator | None,
     *,
     share_port: bool,
@@ -107,7 +112,8 @@ def _build_rpc(
     control = control_servicer(
         clock, policies, core.ledger, decisions.controls, observer.health, _jwk_set_of(core.permit_keys)
     )
-    servicers = Servicers(authorization, approvals.servicer, AuditServicer(core.ledger), control, approvals.streams)
+    audit, streams = AuditServicer(core.ledger), approvals.streams
+    servicers = Servicers(authorization, approvals.servicer, audit, control, tokens, streams)
     recorder = InvalidRequestRecorder(decisions.invalid_requests, clock)
     intake = Intake(observer.shed)
     samples = RefusalSamples(clock.monotonic)

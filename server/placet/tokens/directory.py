@@ -46,13 +46,14 @@ class _Known(Struct, frozen=True):
 class TokenDirectory:
     """The tokens that are neither revoked nor unknown; expired ones are among them. For one event loop.
 
-    `alone`: no other process can write to the database while this one runs.
+    `clock` is the machine's, whose two times are independent. `alone`: no other process can write to the database while
+    this one runs.
     """
 
     def __init__(self, ledger: StateStore, clock: Clock, *, alone: bool) -> None:
         self._ledger = ledger
         self._clock = clock
-        self._alone = alone
+        self.alone = alone
         self._known: _Known | None = None
         self._forget_count = 0
         self._reading: asyncio.Task[_Known] | None = None
@@ -74,7 +75,7 @@ class TokenDirectory:
 
     async def known_everywhere(self) -> None:
         """Return when every process knows what was committed before the call."""
-        if not self._alone:
+        if not self.alone:
             await asyncio.sleep(SETTLED_SECONDS)
 
     def forget(self, tenants: Iterable[str] = ()) -> None:  # noqa: ARG002 - as `ControlCommands` calls it
@@ -90,7 +91,7 @@ class TokenDirectory:
 
     def _holds(self, known: _Known) -> bool:
         """Return whether the lease holds, by either clock: one of them may stand still while a machine sleeps."""
-        if self._alone:
+        if self.alone:
             return True
         elapsed = max(self._clock.monotonic() - known.read_at, (self._clock.wall_us() - known.read_at_us) / 1_000_000)
         return elapsed < LEASE_SECONDS

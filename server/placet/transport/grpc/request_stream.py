@@ -12,6 +12,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Final
 
 import grpc
+from google.rpc import code_pb2
 
 from placet.kernel.errors import OverloadedError, UnavailableError
 from placet.kernel.limits import STREAM_ANSWER_BYTES, STREAM_IN_FLIGHT_MAX
@@ -55,12 +56,16 @@ class RequestStream:
         self._sent = asyncio.Event()
         self._reading: asyncio.Task[None] | None = None
         self._error: BaseException | None = None
+        self._refused: Exception | None = None
+        self.recheck: Callable[[], Awaitable[None]] = _no_check
+        """Called before an answer that says UNAUTHENTICATED. It calls `refuse` if the caller is not authenticated."""
 
     async def run(self) -> None:
         """Answer requests until the caller ends its side, and send all answers.
 
-        When the server stops, answer the requests that started, then raise UnavailableError. When the call is
-        cancelled, its requests are treated as cancelled unary calls are: those that were submitted are decided.
+        When the server stops, answer the requests that started, then raise UnavailableError. When the caller is no
+        longer authenticated, answer them, then raise why. When the call is cancelled, its requests are treated as
+        cancelled unary calls are: those that were submitted are decided.
         """
         with self._intake.stream(self.end):
             self._reading = asyncio.create_task(self._read(), name="placet-stream")
@@ -84,6 +89,8 @@ class RequestStream:
                 for task in self._tasks:
                     task.cancel()
                 self._intake.release(self._peer, self._held)
+        if self._refused is not None:
+            raise self._refused
         if self._reading.cancelled():
             raise UnavailableError("the server is shutting down; send what was not answered again, over a new stream")
 
@@ -91,6 +98,11 @@ class RequestStream:
         """Read no further, because the server stops."""
         if self._reading is not None:
             self._reading.cancel()
+
+    def refuse(self, error: Exception) -> None:
+        """Read no further, because the caller is no longer authenticated: the stream ends with the error."""
+        self._refused = self._refused or error
+        self.end()
 
     async def _read(self) -> None:
         while await self._read_message():
@@ -138,6 +150,8 @@ class RequestStream:
 
     async def _answer(self, request: IncomingRequest) -> None:
         response = await self._answer_to(request, self._context)
+        if response.error.code == code_pb2.UNAUTHENTICATED:
+            await self.recheck()  # it may be the user's token alone that is wrong
         self._answers.append((request, response.SerializeToString()))
 
     def _ended(self, task: asyncio.Task[None]) -> None:
@@ -172,6 +186,10 @@ class RequestStream:
             self._ids.discard(request.id)
         self._held -= request.size
         self._intake.release(self._peer, request.size)
+
+
+async def _no_check() -> None:
+    """Do nothing: callers are not authenticated."""
 
 
 def _message(answers: Iterable[bytes]) -> bytes:

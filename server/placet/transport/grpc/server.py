@@ -24,6 +24,8 @@ from placet.v1 import (
     authorization_pb2_grpc,
     control_pb2,
     control_pb2_grpc,
+    token_pb2,
+    token_pb2_grpc,
 )
 
 if TYPE_CHECKING:
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from placet.transport.grpc.services.audit import AuditServicer
     from placet.transport.grpc.services.authorization import AuthorizationServicer
     from placet.transport.grpc.services.control import ControlServicer
+    from placet.transport.grpc.services.tokens import TokenServicer
     from placet.transport.grpc.services.watch import ChangeStreams
 
 PING_INTERVAL_MS_MIN: Final = 5_000
@@ -60,7 +63,7 @@ _STATES: Final = {
 }
 SERVICES: Final = tuple(
     service.full_name
-    for module in (authorization_pb2, approval_pb2, audit_pb2, control_pb2)
+    for module in (authorization_pb2, approval_pb2, audit_pb2, control_pb2, token_pb2)
     for service in module.DESCRIPTOR.services_by_name.values()
 )
 
@@ -81,6 +84,7 @@ class Servicers:
     approvals: ApprovalServicer
     audit: AuditServicer
     control: ControlServicer
+    tokens: TokenServicer
     streams: ChangeStreams
 
     def register(self, server: GenericRegistration) -> None:
@@ -89,6 +93,7 @@ class Servicers:
         approval_pb2_grpc.add_ApprovalServiceServicer_to_server(self.approvals, server)
         audit_pb2_grpc.add_AuditServiceServicer_to_server(self.audit, server)
         control_pb2_grpc.add_ControlServiceServicer_to_server(self.control, server)
+        token_pb2_grpc.add_TokenServiceServicer_to_server(self.tokens, server)
 
 
 class RpcServer:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+import grpc
+
 from placet.identity.ports import Credentials
 from placet.kernel.model import Caller
 from placet.transport.grpc.interceptors.base import CallInterceptor
@@ -12,30 +14,52 @@ from placet.transport.grpc.interceptors.caller import set_caller
 if TYPE_CHECKING:
     from placet.identity.ports import Authenticator
     from placet.transport.grpc.context import Context
-    from placet.transport.grpc.interceptors.base import Behavior, Method
+    from placet.transport.grpc.interceptors.base import Behavior, Handler, Method
+    from placet.transport.grpc.interceptors.open_streams import OpenStreams
 
 _HEADER: Final = "authorization"
+_REVOKES: Final = "RevokeToken"
+"""Its answer is given although it may have revoked the caller's own token: it says that it did."""
 
 
 class AuthenticationInterceptor(CallInterceptor):
     """Sets the caller to whom its credentials prove, or raises UnauthenticatedError.
 
-    Each request of a stream is authenticated anew, so that it fails once the credential has ended or is revoked.
+    Each request of a stream is authenticated anew, so that it fails once the credential has ended or is revoked. An
+    answer is given only while the credential is not revoked.
     """
 
-    def __init__(self, authenticator: Authenticator) -> None:
+    def __init__(self, authenticator: Authenticator, streams: OpenStreams) -> None:
         self._authenticator = authenticator
+        self._streams = streams
 
-    def intercept(self, behavior: Behavior, method: Method) -> Behavior:  # noqa: ARG002 - the same for every method
+    def intercept(self, behavior: Behavior, method: Method) -> Behavior:
         """Return the behavior, run with an authenticated caller."""
+        revokes = method.name == _REVOKES
 
         async def call(request: Any, context: Context) -> Any:  # noqa: ANN401 - messages of any method
             set_caller(Caller(peer=context.peer()))  # for the record of a call that fails here
             principal = await self._authenticator.authenticate(credentials_of(context))
             set_caller(principal.caller, principal)
-            return await behavior(request, context)
+            response = await behavior(request, context)
+            if principal.token_id and not revokes:
+                await self._authenticator.require_current(principal)
+            return response
 
         return call
+
+    def wrap(self, handler: Any, method: Method) -> Handler:  # noqa: ANN401 - published without types
+        """Return the handler with its behavior wrapped. A stream of responses ends with its credential."""
+        if handler.request_streaming or not handler.response_streaming:
+            return super().wrap(handler, method)
+        write_responses = handler.unary_stream
+
+        async def stream(request: Any, context: Context) -> None:  # noqa: ANN401 - a request of any method
+            with self._streams.cancelling(credentials_of(context)):
+                await write_responses(request, context)
+
+        behavior = self.intercept(stream, method)
+        return grpc.unary_stream_rpc_method_handler(behavior, handler.request_deserializer, handler.response_serializer)
 
 
 def credentials_of(context: Context) -> Credentials:

@@ -11,6 +11,7 @@ from placet.transport.grpc.interceptors.deserialization import DeserializationIn
 from placet.transport.grpc.interceptors.errors import ErrorInterceptor
 from placet.transport.grpc.interceptors.intake import IntakeInterceptor
 from placet.transport.grpc.interceptors.invalid_requests import InvalidRequestInterceptor
+from placet.transport.grpc.interceptors.open_streams import OpenStreams
 from placet.transport.grpc.interceptors.refused_access import RefusedAccessInterceptor
 
 if TYPE_CHECKING:
@@ -37,17 +38,20 @@ def interceptor_chain(
 
     A request passes them from top to bottom, its response or error from bottom to top.
     """
+    streams = OpenStreams(authenticator, refusals) if authenticator is not None else None
     return [
         # Waits for a place to read, reads the bytes, holds them against the memory bound. Caches the handlers below.
         # A stream is read and answered here; each of its requests passes the interceptors below as a call does.
-        IntakeInterceptor(intake, on_error),
+        IntakeInterceptor(intake, on_error, streams),
         # Tracing goes here: a span around everything that the call does, with the status that the caller receives.
         # Turns exceptions into statuses with google.rpc error details.
         ErrorInterceptor(on_error),
         # Records a call that its caller may not make, or whose caller proves nothing.
         *([] if refusals is None else [RefusedAccessInterceptor(refusals)]),
         # Sets the caller, for `current_caller()` and `current_principal()`.
-        CallerInterceptor() if authenticator is None else AuthenticationInterceptor(authenticator),
+        AuthenticationInterceptor(authenticator, streams)
+        if authenticator is not None and streams is not None
+        else CallerInterceptor(),
         # Records a request that breaks the contract, whether its bytes or its fields are wrong.
         InvalidRequestInterceptor(recorder),
         # Turns the bytes into the request message. Writes the responses of a stream.

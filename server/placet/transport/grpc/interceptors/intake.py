@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import grpc
 
-from placet.kernel.errors import OverloadedError, UnavailableError
+from placet.kernel.errors import OverloadedError, PlacetError
 from placet.transport.grpc.errors import INTERNAL, NO_MESSAGE, abort, status_of
+from placet.transport.grpc.interceptors.authentication import credentials_of
 from placet.transport.grpc.request_stream import RequestStream
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from placet.transport.grpc.incoming import IncomingMessage
     from placet.transport.grpc.intake import Intake
     from placet.transport.grpc.interceptors.base import Handler
+    from placet.transport.grpc.interceptors.open_streams import OpenStreams
 
 
 class IntakeInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg] # no generic when it runs
@@ -27,9 +29,13 @@ class IntakeInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg] #
     interceptors wrap a method once.
     """
 
-    def __init__(self, intake: Intake, on_error: Callable[[BaseException], None]) -> None:
+    def __init__(
+        self, intake: Intake, on_error: Callable[[BaseException], None], streams: OpenStreams | None = None
+    ) -> None:
+        """`streams` checks the callers of streams of requests; None if callers are not authenticated."""
         self._intake = intake
         self._on_error = on_error
+        self._streams = streams
         self._handlers: dict[str, Handler] = {}
 
     async def intercept_service(  # type: ignore[override] # gRPC takes None for an unknown method
@@ -41,7 +47,7 @@ class IntakeInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg] #
             handler = await continuation(handler_call_details)
             if handler is None:
                 return None
-            self._handlers[path] = _IntakeHandler(self._intake, handler, self._on_error).as_handler()
+            self._handlers[path] = _IntakeHandler(self._intake, handler, self._on_error, self._streams).as_handler()
         return self._handlers[path]
 
 
@@ -53,9 +59,11 @@ class _IntakeHandler:
         intake: Intake,
         handler: Any,  # noqa: ANN401 - published without types
         on_error: Callable[[BaseException], None],
+        streams: OpenStreams | None,
     ) -> None:
         self._intake = intake
         self._on_error = on_error
+        self._streams = streams
         self._handler = handler
         self._deserialize = handler.request_deserializer
 
@@ -91,9 +99,16 @@ class _IntakeHandler:
             await _end(context, error)
 
     async def _request_stream(self, _: object, context: Context) -> None:
+        stream = RequestStream(self._handler.stream_stream, context, self._intake)
         try:
-            await RequestStream(self._handler.stream_stream, context, self._intake).run()
-        except (OverloadedError, UnavailableError) as error:
+            if self._streams is None:
+                await stream.run()
+                return
+            credentials = credentials_of(context)
+            await self._streams.authenticate(credentials)
+            with self._streams.checked(credentials, stream.refuse) as stream.recheck:
+                await stream.run()
+        except PlacetError as error:
             await _end(context, error)
         except Exception as error:  # noqa: BLE001 - logged in full, sent without its text
             self._on_error(error)
@@ -113,7 +128,7 @@ class _IntakeHandler:
         return message if self._deserialize is None else self._deserialize(message.take())
 
 
-async def _end(context: Context, error: OverloadedError | UnavailableError | grpc.aio.AbortError) -> NoReturn:
+async def _end(context: Context, error: PlacetError | grpc.aio.AbortError) -> NoReturn:
     """End the call, and release its frames: gRPC keeps the error, and a traceback would keep frames and message.
 
     The frames are not cleared: those of a batcher or of another call may be among them, and clearing a suspended frame

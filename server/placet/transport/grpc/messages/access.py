@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from placet.kernel.limits import BATCH_ACTIONS_MAX
 from placet.v1.authorization_pb2 import AuthorizeBatchRequest, AuthorizeRequest, StreamedRequest
 from placet.v1.control_pb2 import ListKillSwitchesRequest, SetKillSwitchRequest
+from placet.v1.token_pb2 import CreateTokenRequest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,6 +38,8 @@ def tenants_of(request: Message) -> list[str]:
             return [request.scope.tenant]
         case ListKillSwitchesRequest() if request.every_tenant:
             return [""]
+        case CreateTokenRequest():  # so callers can give only what they have
+            return [tenant for grant in request.grants for tenant in grant.tenants]
     return [str(getattr(request, "tenant", ""))]
 
 
