@@ -79,6 +79,7 @@ def test_query_as_json_has_the_event(placet: Placet, server: ScriptedServer) -> 
         "decision_id", "effect", "rule_id", "reason", "findings", "policy_revision", "approval", "obligations",
         "permit", "budgets", "autonomy", "shadow_effect", "action_digest", "decided_at", "idempotency_key", "tenant",
         "event", "replayable", "not_replayable_reason", "received_at", "caller", "writer", "sequence", "record_hash",
+            "caller_method", "caller_issuer", "user_method", "user_issuer",
     }  # fmt: skip
 
 

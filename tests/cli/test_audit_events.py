@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from placet.audit.access_records import access_refused_commitment
 from placet.budgets.records import budget_adjusted
-from placet.commands.four_eyes import ChangeCommand, ChangeKind
+from placet.commands.four_eyes import ChangeCommand, ChangeKind, ControlRequest
 from placet.controls.kill_switches.model import KillScope, KillSwitch
 from placet.controls.kill_switches.records import switch_set
 from placet.kernel.model import Caller
@@ -91,6 +92,41 @@ def test_as_json_with_body_and_parts(placet: Placet, trail: Path) -> None:
     assert record["parts"]["control"] == {"value": "stripe.*", "actor": "ann", "reason": "refunds run wild"}
     assert record["recorded_at"].endswith("Z")
     assert trail.exists()
+
+
+async def of_authenticated_callers(folder: Path) -> None:
+    """Write a correction that a person requested and another one made, and a refused call of a program."""
+    key = load_or_create_signing_key(folder / "keys")
+    ledger = SqliteLedger.open(folder / "placet.db", writer="placet", signing_key=key, clock=TickingClock())
+    counter = CounterKey("acme", "refunds", "calls", "2026-04-24", "tenant")
+    second = Caller("https://id.example.com|cy", "", "jwt", "https://id.example.com")
+    wish = ChangeCommand(ChangeKind.BUDGET_ADJUST, "acme", "refunds", "-1", "cy", 'said "actor":"bob"', second)
+    first = ControlRequest("req_1", "dana", "mended", START_US)
+    program = Caller("ci", "", "token")
+    await ledger.commit(
+        [
+            budget_adjusted(counter, -1, wish, first, START_US, ()),
+            access_refused_commitment("acme", program, "ipv4:192.0.2.1", "Authorize", "R", "no", 0, START_US),
+        ]
+    )
+    await ledger.close()
+
+
+def test_by_caller_and_person(placet: Placet, trail: Path) -> None:
+    asyncio.run(of_authenticated_callers(trail))
+
+    def listed(*more: str) -> list[str]:
+        return kinds(placet("audit", "events", "-o", "json", *more).document)
+
+    assert listed("--caller", "ci") == ["access.refused"]
+    assert listed("--caller", "https://id.example.com|cy") == ["budget.adjusted"]
+    assert listed("--person", "cy") == listed("--person", "dana") == ["budget.adjusted"]
+    assert listed("--person", "bob") == ["budget.adjusted"], "not the one whose reason quotes it"
+    assert len(listed("--caller", "unauthenticated")) == 3
+    assert listed("--caller", "ci", "--person", "cy") == []
+    table = placet("audit", "events", "--caller", "ci").out
+    assert " ci " in table
+    assert "caller_method" not in table
 
 
 @pytest.mark.usefixtures("trail")

@@ -89,7 +89,7 @@ def control_records() -> list[Commitment]:
 
 def outcome_records() -> list[Commitment]:
     report = OutcomeReport(
-        "acme", "dec_1", "me", Outcome(OutcomeStatus.FAILED, 942, 1, 2, 3, "TimeoutError", "ab" * 32)
+        "acme", "dec_1", Caller("me"), Outcome(OutcomeStatus.FAILED, 942, 1, 2, 3, "TimeoutError", "ab" * 32)
     )
     taken = RecordedOutcome(
         report.outcome, report.outcome.content_digest(), late=True, exceeded_budget_ids=("b",), taken_at_us=NOW_US

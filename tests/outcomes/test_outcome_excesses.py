@@ -174,7 +174,7 @@ async def reported_by(caller: str, env: Held, decision: Decision, outcome: Outco
     key = reservation_key("acme", decision.decision_id)
     row = (await env.ledger.load(ReadSet([key]))).rows[key]
     await env.ledger.commit([change(PutIfVersion(to_row(replace(from_row(row), caller=caller))))])
-    [answer] = await env.outcomes.report([OutcomeReport("acme", decision.decision_id, caller, outcome)])
+    [answer] = await env.outcomes.report([OutcomeReport("acme", decision.decision_id, Caller(caller), outcome)])
     assert isinstance(answer, OutcomeReceipt)
     return await env.waiting()
 

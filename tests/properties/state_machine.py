@@ -21,7 +21,7 @@ from placet.kernel.errors import (
     OutcomeConflictError,
     PlacetError,
 )
-from placet.kernel.model import Decision, Effect
+from placet.kernel.model import Caller, Decision, Effect
 from placet.outcomes.excess_service import ExcessCommand
 from placet.outcomes.expiry import expire_due, purge_idempotency_keys
 from tests.properties.state_changes import Reference, ReportedOutcome
@@ -157,7 +157,7 @@ class StateMachine(RuleBasedStateMachine):
         tenant, decision = denied[-1]
         outcome = Outcome(OutcomeStatus(reported.status))
         taken = (
-            self.run(self._take(number, OutcomeReport(tenant, decision.decision_id, caller, outcome)))
+            self.run(self._take(number, OutcomeReport(tenant, decision.decision_id, Caller(caller), outcome)))
             for caller in ("c1", "c2")
         )
         assert {type(each) for each in taken} == {FailedPreconditionError, NotFoundError}
@@ -414,7 +414,7 @@ class StateMachine(RuleBasedStateMachine):
         outcome = Outcome(
             OutcomeStatus(reported.status), cost_micros=reported.micros, amount_minor_units=reported.cents
         )
-        return await self._take(number, OutcomeReport(hold.ask.tenant, decision_id, caller, outcome))
+        return await self._take(number, OutcomeReport(hold.ask.tenant, decision_id, Caller(caller), outcome))
 
     async def _take(self, number: int, report: OutcomeReport) -> Any:
         [reply] = await self.driver.replicas[number].outcomes.report([report])

@@ -13,7 +13,7 @@ from placet.audit.ports import Ledger
 from placet.audit.records import Committed, DecisionQuery, IdempotencyMismatch, IdempotentReplay
 from placet.kernel.errors import InvalidRequestError, LedgerUnavailableError
 from placet.kernel.limits import CHECKPOINT_RECORDS_MAX, PAGE_SIZE_MAX
-from placet.kernel.model import Caller, Effect
+from placet.kernel.model import ASSERTED, PROVEN, Caller, Effect, UserProof
 from tests.storage.making import START_US, commitment, commitments
 from tests.support.replacing import replace
 
@@ -139,6 +139,36 @@ class LedgerContract:
         ):
             found = await listed(ledger, replace(DecisionQuery("acme"), **given))
             assert [each.sequence for each in found] == expected, given
+
+    async def test_caller_and_person_restrict(self, ledger: CheckpointingLedger) -> None:
+        proven, asserted = UserProof(PROVEN, "https://id.example.com"), UserProof(ASSERTED)
+        forged = '","caller":"ci'
+        await ledger.commit(
+            [
+                commitment(1, caller="ci", user_proof=proven),
+                commitment(2, caller="ci", user_proof=asserted),
+                commitment(4, caller='ci "ö"', user_proof=proven),
+                commitment(5, tenant="other", caller="ci", user_proof=proven),
+                commitment(6, key=forged),
+            ]
+        )
+        for given, expected in (
+            ({"caller": "ci"}, [2, 1]),
+            ({"caller": 'ci "ö"'}, [3]),
+            ({"caller": "c"}, []),
+            ({"caller": "unauthenticated"}, [5]),
+            ({"person": "u_1"}, [3, 1]),
+            ({"person": "u_1", "user": "u_1", "caller": "ci"}, [1]),
+            ({"person": "u_2"}, []),
+            ({"caller": "ci", "page_size": 1, "decided_from_us": START_US + 20}, [2]),
+        ):
+            found = await listed(ledger, replace(DecisionQuery("acme"), **given))
+            assert [each.sequence for each in found] == expected, given
+        found = await listed(ledger, DecisionQuery("acme", caller="ci"))
+        assert [(each.user_method, each.user_issuer) for each in found] == [
+            ("asserted", ""),
+            ("token", "https://id.example.com"),
+        ]
 
     async def test_a_page_is_never_larger_than_the_limit(self, ledger: CheckpointingLedger) -> None:
         await ledger.commit(commitments(PAGE_SIZE_MAX + 1))

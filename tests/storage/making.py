@@ -24,6 +24,7 @@ from placet.kernel.model import (
     Proposal,
     Run,
     ToolClass,
+    UserProof,
 )
 from placet.storage.sqlite.backend import SqliteLedger
 from tests.support.replacing import replace
@@ -91,9 +92,10 @@ def commitment(
     run_id: str = "run_1",
     key: str | None = None,
     caller: str = "unauthenticated",
+    user_proof: UserProof | None = None,
     decided_at_us: int = 0,
 ) -> Commitment:
-    request = proposal(number, tenant=tenant, tool=tool, run_id=run_id, key=key)
+    request = replace(proposal(number, tenant=tenant, tool=tool, run_id=run_id, key=key), user_proof=user_proof)
     made = decision(number, effect, decided_at_us)
     input_json = policy_input(request.document, base_facts(ToolClass.READ), rfc3339(made.decided_at_us))
     replayable = True

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from placet.actions.outcome import Outcome, OutcomeReport, OutcomeStatus
 from placet.controls.autonomy.model import AutonomyLevel
-from placet.kernel.model import Decision
+from placet.kernel.model import Caller, Decision
 from placet.kernel.state import PutIfVersion, Row, RowKey, StateTable
 from placet.outcomes.expiry import expire_due
 from tests.properties.state_driver import Driver
@@ -47,7 +47,7 @@ async def _decide_and_report(driver: Driver) -> None:
     ]
     for number, decision_id in enumerate(allowed[:2]):
         outcome = Outcome(OutcomeStatus.SUCCEEDED, cost_micros=9, amount_minor_units=101)
-        await driver.replicas[number].outcomes.report([OutcomeReport("acme", decision_id, "c1", outcome)])
+        await driver.replicas[number].outcomes.report([OutcomeReport("acme", decision_id, Caller("c1"), outcome)])
 
 
 async def _vote(driver: Driver) -> None:

@@ -35,6 +35,12 @@ def test_pages(original: Path, condition: str | None, from_us: bool, before: boo
     assert step.startswith(f"SEARCH audit_records USING INDEX ix_audit_records_{index} (tenant=?")
 
 
+def test_a_page_of_a_caller_comes_in_order_without_sorting(original: Path) -> None:
+    sql = SQL.records.page((), members=1, from_us=True, before=True)
+    (step,) = plan(original, sql)
+    assert step.startswith("SEARCH audit_records USING INDEX ix_audit_records_newest (tenant=?")
+
+
 @pytest.mark.parametrize(
     ("name", "index"),
     [

@@ -90,7 +90,7 @@ class DecisionEnv(Bench):
     async def report(self, decision: Decision, status: str = "succeeded", **fields: Any) -> OutcomeReceipt:
         """Report the outcome of a decision's call and return the receipt."""
         outcome = Outcome(OutcomeStatus(status), **fields)
-        [receipt] = await self.outcomes.report([OutcomeReport("acme", decision.decision_id, Caller().name, outcome)])
+        [receipt] = await self.outcomes.report([OutcomeReport("acme", decision.decision_id, Caller(), outcome)])
         assert isinstance(receipt, OutcomeReceipt)
         return receipt
 

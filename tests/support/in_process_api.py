@@ -112,7 +112,7 @@ class InProcessApi:
             cost_micros=report.cost_micros,
             amount_minor_units=report.amount_minor_units,
         )
-        [reply] = await self._outcomes.report([OutcomeReport(answer.tenant, answer.decision_id, CALLER.name, outcome)])
+        [reply] = await self._outcomes.report([OutcomeReport(answer.tenant, answer.decision_id, CALLER, outcome)])
         if not isinstance(reply, OutcomeReceipt):
             _refuse(reply)
         return Receipt(reply.late, reply.exceeded_budget_ids)

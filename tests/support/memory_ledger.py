@@ -385,6 +385,8 @@ def _matches(record: LinkedRecord, query: DecisionQuery) -> bool:
         commitment.kind is RecordKind.DECISION_MADE
         and commitment.tenant == query.tenant
         and all(getattr(commitment.index, name) == value for name, value in conditions.items())
+        and query.person in {"", commitment.index.user}
+        and all(member in record.body for member in reading.members_of(query))
         and commitment.recorded_at_us >= query.decided_from_us
         and (not query.decided_until_us or commitment.recorded_at_us < query.decided_until_us)
     )

@@ -9,7 +9,7 @@ import orjson
 
 from placet.actions.outcome import Outcome, OutcomeReport, OutcomeStatus
 from placet.audit.records import Commitment, RecordKind
-from placet.kernel.model import Decision, Effect
+from placet.kernel.model import Caller, Decision, Effect
 from placet.kernel.state import CounterKey, PutIfVersion, ReadSet
 from placet.outcomes.service import OutcomeService
 from placet.tenants.policy import TenantPolicy
@@ -117,4 +117,4 @@ def report(
     decision_id: str, status: OutcomeStatus, *, caller: str = ME, tenant: str = "acme", **fields: Any
 ) -> OutcomeReport:
     """Return an outcome report."""
-    return OutcomeReport(tenant, decision_id, caller, Outcome(status, **fields))
+    return OutcomeReport(tenant, decision_id, Caller(caller), Outcome(status, **fields))

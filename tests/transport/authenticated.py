@@ -62,7 +62,9 @@ def serving_to(authenticator: NamedPrincipals, settings: Settings) -> Iterator[S
     async def open_authenticator(*_: Any) -> NamedPrincipals:
         return authenticator
 
-    with mock.patch.object(rpc, "open_authenticator", open_authenticator), serving(settings) as server:
+    with contextlib.ExitStack() as stack:
+        with mock.patch.object(rpc, "open_authenticator", open_authenticator):
+            server = stack.enter_context(serving(settings))
         yield server
 
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 import orjson
 
 from placet.actions.canonical_json import canonical, digest
 from placet.kernel.state import Row, RowKey, StateTable
+
+if TYPE_CHECKING:
+    from placet.kernel.model import Caller
 
 
 class OutcomeStatus(StrEnum):
@@ -47,7 +51,7 @@ class OutcomeReport:
 
     tenant: str
     decision_id: str
-    caller: str
+    caller: Caller
     outcome: Outcome
 
 

@@ -8,6 +8,7 @@ import orjson
 from msgspec import structs
 
 from placet.approvals.model import to_row
+from placet.audit.access_records import caller_fields
 from placet.audit.records import Commitment, RecordKind
 from placet.kernel.state import PutIfVersion
 from placet.notifications.delivery import new_delivery
@@ -89,7 +90,7 @@ def vote_refused_commitment(
 
     `approval_id` is "" when the tenant has no approval with the requested id.
     """
-    fields = {"approval_id": approval_id, "method": method, "refusal": refusal, "caller": caller.name}
+    fields = {"approval_id": approval_id, "method": method, "refusal": refusal, **caller_fields(caller)}
     part = {"person": person.id, "roles": person.roles, "text": redact_text(text)}
     return Commitment(RecordKind.APPROVAL_REFUSED, tenant, now_us, fields, {REFUSAL: orjson.dumps(part)})
 
@@ -133,4 +134,4 @@ def _commitment(
 
 def _approval_fields(after: Approval, caller: Caller | None) -> dict[str, Any]:
     fields = {"approval_id": after.approval_id, "decision_id": after.decision_id, "state": after.state.value}
-    return fields if caller is None else {**fields, "caller": caller.name}
+    return fields if caller is None else {**fields, **caller_fields(caller)}

@@ -10,10 +10,18 @@ from placet.audit.records import Commitment, RecordKind
 from placet.privacy.redaction import redact_text
 
 if TYPE_CHECKING:
-    from placet.kernel.model import Caller
+    from placet.kernel.model import Caller, UserProof
 
 PEER: Final = "access"
 """Part of a refused access: the address of the caller, and the text of the error."""
+
+
+def member(name: str, value: str) -> bytes:
+    """Return a member of a record's body or part as it is stored: ``"caller":"ci"``.
+
+    Other texts of the record cannot contain it, because JSON escapes their quotes.
+    """
+    return b"%b:%b" % (orjson.dumps(name), orjson.dumps(value))
 
 
 def caller_fields(caller: Caller) -> dict[str, str]:
@@ -23,6 +31,14 @@ def caller_fields(caller: Caller) -> dict[str, str]:
         fields["caller_method"] = caller.method
     if caller.issuer:
         fields["caller_issuer"] = caller.issuer
+    return fields
+
+
+def user_fields(proof: UserProof) -> dict[str, str]:
+    """Return how the user is known, and the issuer of the user token if there was one."""
+    fields = {"user_method": proof.method}
+    if proof.issuer:
+        fields["user_issuer"] = proof.issuer
     return fields
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 from msgspec.structs import asdict
 
+from placet.audit.access_records import caller_fields, user_fields
 from placet.audit.records import Commitment, Idempotency, Index, RecordedDecision, RecordKind
 from placet.kernel.model import ApprovalRequirement, BudgetState, Decision, Effect, Finding, Obligation
 from placet.privacy.redaction import redact_text
@@ -66,7 +67,7 @@ def decision_commitment(
         "request_digest": proposal.request_digest,
         "received_at_us": decision.received_at_us,
         "decided_at_us": decision.decided_at_us,
-        "caller": caller.name,
+        **caller_fields(caller),
         "idempotency_key": "" if repeats else proposal.idempotency_key,
         "replayable": replayable,
         "not_replayable_reason": reason,
@@ -77,6 +78,8 @@ def decision_commitment(
         fields["replaces"] = replaces
     if repeats:
         fields["repeats"] = repeats
+    if proposal.user_proof is not None:
+        fields |= user_fields(proposal.user_proof)
     if replayable:
         names = {"run_id": proposal.run.run_id, "user": proposal.identity.user, "agent": proposal.identity.agent}
     else:  # redaction may have changed them: the columns never hold more than the stored input
@@ -110,7 +113,7 @@ def invalid_request_commitment(
         kind=RecordKind.REQUEST_REFUSED,
         tenant=tenant,
         recorded_at_us=recorded_at_us,
-        fields={"caller": caller.name, "method": method, "violations": len(violations)},
+        fields={**caller_fields(caller), "method": method, "violations": len(violations)},
         parts={REFUSAL: orjson.dumps({"violations": refusal})},
     )
 
@@ -184,6 +187,10 @@ def recorded_decision(body: bytes, parts: Mapping[str, bytes], record_hash: byte
             writer=members["writer"],
             sequence=members["sequence"],
             record_hash=record_hash.hex(),
+            caller_method=members.get("caller_method", ""),
+            caller_issuer=members.get("caller_issuer", ""),
+            user_method=members.get("user_method", ""),
+            user_issuer=members.get("user_issuer", ""),
         )
     except RecordDamagedError:
         raise

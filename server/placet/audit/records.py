@@ -141,6 +141,12 @@ class RecordedDecision:
     writer: str
     sequence: int
     record_hash: str
+    caller_method: str = ""
+    """How the caller proved who it is; empty without authentication, like the next three."""
+    caller_issuer: str = ""
+    user_method: str = ""
+    """``asserted`` or ``token``; empty for no user."""
+    user_issuer: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +160,9 @@ class DecisionQuery:
     run_id: str = ""
     user: str = ""
     agent: str = ""
+    caller: str = ""
+    person: str = ""
+    """A user whom a user token proved. Must not differ from `user` if both are set."""
     decided_from_us: int = 0
     decided_until_us: int = 0
     """Both times are microseconds since the Unix epoch; 0 for no bound."""

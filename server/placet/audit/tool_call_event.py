@@ -21,10 +21,13 @@ def tool_call_event(recorded: RecordedDecision, outcome: Outcome | None = None) 
 
     ``{"trace_id", "run_id", "user": {"id", "tenant"}, "model": {"name", "prompt_version", "input_tokens",
     "output_tokens"}, "tool": {"name", "scope", "dry_run"}, "policy": {"decision", "rule_id"}, "result"}``
+
+    Where callers are authenticated also ``"caller": {"id", "method", "issuer"}``, and the user has ``method`` and
+    ``issuer``: how it is known.
     """
     body = orjson.loads(recorded.input_json)
     action, run, model = body["action"], body["run"], body["model"]
-    return {
+    event: dict[str, Any] = {
         "trace_id": run["trace_id"],
         "run_id": run["run_id"],
         "user": {"id": body["identity"]["user"], "tenant": recorded.tenant},
@@ -33,6 +36,14 @@ def tool_call_event(recorded: RecordedDecision, outcome: Outcome | None = None) 
         "policy": {"decision": recorded.decision.effect.value, "rule_id": recorded.decision.rule_id},
         "result": _result(outcome) if outcome is not None else None,
     }
+    if recorded.caller_method:
+        event["user"] |= {"method": recorded.user_method, "issuer": recorded.user_issuer}
+        event["caller"] = {
+            "id": recorded.caller,
+            "method": recorded.caller_method,
+            "issuer": recorded.caller_issuer,
+        }
+    return event
 
 
 def _result(outcome: Outcome) -> dict[str, Any]:

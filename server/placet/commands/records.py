@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from placet.audit.access_records import caller_fields
 from placet.audit.control_record import control_record
 from placet.audit.records import RecordKind
 
@@ -23,7 +24,7 @@ def control_requested(
 
 def control_refused(command: ChangeCommand, refusal: str, now_us: int) -> Commitment:
     """Record that a command was refused. `refusal` is the stable id of the reason."""
-    fields = {"change": command.kind, "refusal": refusal, "caller": command.caller.name}
+    fields = {"change": command.kind, "refusal": refusal, **caller_fields(command.caller)}
     return control_record(RecordKind.CONTROL_REFUSED, command.tenant, now_us, fields, command_part(command), ())
 
 
@@ -42,4 +43,4 @@ def command_part(command: ChangeCommand) -> dict[str, str]:
 
 def request_fields(command: ChangeCommand, request: ControlRequest | None) -> dict[str, str]:
     """Return the id of the request, "" for None, and the caller of the command."""
-    return {"request_id": request.request_id if request is not None else "", "caller": command.caller.name}
+    return {"request_id": request.request_id if request is not None else "", **caller_fields(command.caller)}

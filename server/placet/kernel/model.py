@@ -91,6 +91,20 @@ class Evidence(Struct, frozen=True, gc=False):
     sha256: str = ""
 
 
+ASSERTED: Final = "asserted"
+PROVEN: Final = "token"
+"""How a user is known: the caller asserts it, or a user token proves it."""
+
+
+class UserProof(Struct, frozen=True, gc=False):
+    """How the user of a request is known, where callers are authenticated."""
+
+    method: str
+    """ASSERTED or PROVEN."""
+    issuer: str = ""
+    """The issuer of the user token; empty for an asserted user."""
+
+
 class Proposal(Struct, frozen=True, gc=False):
     """One parsed and validated request."""
 
@@ -111,6 +125,8 @@ class Proposal(Struct, frozen=True, gc=False):
     """The approval that the request presents; empty for none."""
     screened: bytes = b""
     """The parts of `document` that redaction screens; empty for all of it."""
+    user_proof: UserProof | None = None
+    """None without authentication, and for a request that names no user."""
 
     @property
     def is_large(self) -> bool:

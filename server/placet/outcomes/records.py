@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
+from placet.audit.access_records import caller_fields
 from placet.audit.control_record import control_record
 from placet.audit.records import Commitment, RecordKind
 from placet.budgets.excess import ExcessState
@@ -44,7 +45,7 @@ def outcome_commitment(
     }
     fields: Mapping[str, Any] = {
         "decision_id": report.decision_id,
-        "caller": report.caller,
+        **caller_fields(report.caller),
         "status": outcome.status.value,
         "latency_ms": outcome.latency_ms,
         **{name: value for name, value in numbers.items() if value is not None},
@@ -107,7 +108,7 @@ def excess_decided(
     fields = {
         "decision_id": excess.decision_id,
         "excess": excess_fields(excess.parts),
-        "caller": command.caller.name,
+        **caller_fields(command.caller),
     }
     kind = RecordKind.EXCESS_ACCEPTED if accepted else RecordKind.EXCESS_DROPPED
     return control_record(kind, excess.tenant, now_us, fields, actor_part(command, None), changes)

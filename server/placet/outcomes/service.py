@@ -149,7 +149,7 @@ class OutcomeService:
             stored = reservations.from_row(row)
             return self._call_of(report, stored.caller, stored.tool, stored.run_id, stored)
         recorded = await self._ledger.get_decision(report.tenant, report.decision_id)
-        if recorded is None or recorded.caller != report.caller:
+        if recorded is None or recorded.caller != report.caller.name:
             return _not_found(report)
         if recorded.decision.effect is not Effect.ALLOW:
             return FailedPreconditionError(NOTHING_WAS_ALLOWED, REFUSALS[NOTHING_WAS_ALLOWED])
@@ -160,7 +160,7 @@ class OutcomeService:
     def _call_of(
         self, report: OutcomeReport, caller: str, tool: str, run_id: str, reservation: Reservation | None
     ) -> _Call | OutcomeReply:
-        if caller != report.caller:
+        if caller != report.caller.name:
             return _not_found(report)
         file = files_of(self._policies).get(report.tenant)
         spec = file.breaker if file is not None else None

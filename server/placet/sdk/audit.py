@@ -31,6 +31,10 @@ class Query:
     """Maximum number of decisions in the page. 0 means 50; the maximum is 500."""
     page_token: str = ""
     """`Page.next_page_token` of the previous page. Empty for the first page."""
+    caller: str = ""
+    """The caller that sent the request."""
+    person: str = ""
+    """The person on whose behalf the agent acted, whom a user token proved."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,14 @@ class RecordedDecision:
     """Position in the chain, from 1."""
     record_hash: str
     """SHA-256 of the record in its chain, in hex."""
+    caller_method: str = ""
+    """How the caller proved who it is: ``token``, ``jwt`` or ``certificate``. Empty without authentication."""
+    caller_issuer: str = ""
+    """Issuer of the caller's JWT or certificate. Empty for an access token."""
+    user_method: str = ""
+    """How the user is known: ``asserted`` by the caller, or proven by a user ``token``. Empty for no user."""
+    user_issuer: str = ""
+    """Issuer of the user token."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from placet.audit.access_records import caller_fields
 from placet.audit.control_record import control_record
 from placet.audit.records import RecordKind
 from placet.tokens.documents import grants_to_json
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 def token_created(token: AccessToken, command: ChangeCommand, changes: tuple[Change, ...]) -> Commitment:
     """Record that an access token was created."""
-    fields = {"token_id": token.token_id, "expires_at_us": token.expires_at_us, "caller": command.caller.name}
+    fields = {"token_id": token.token_id, "expires_at_us": token.expires_at_us, **caller_fields(command.caller)}
     part = {
         "name": token.name,
         "person": token.person,
@@ -30,6 +31,6 @@ def token_created(token: AccessToken, command: ChangeCommand, changes: tuple[Cha
 
 def token_revoked(token: AccessToken, command: ChangeCommand, now_us: int, changes: tuple[Change, ...]) -> Commitment:
     """Record that an access token was revoked."""
-    fields = {"token_id": token.token_id, "caller": command.caller.name}
+    fields = {"token_id": token.token_id, **caller_fields(command.caller)}
     part = {"name": token.name, "person": token.person, "actor": command.actor, "reason": command.reason}
     return control_record(RecordKind.TOKEN_REVOKED, token.tenant, now_us, fields, part, changes)

@@ -26,7 +26,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from placet.v1 import decision_pb2 as placet_dot_v1_dot_decision__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15placet/v1/audit.proto\x12\tplacet.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18placet/v1/decision.proto\"\xb5\x02\n\x10RecordedDecision\x12%\n\x08\x64\x65\x63ision\x18\x01 \x01(\x0b\x32\x13.placet.v1.Decision\x12\x0e\n\x06tenant\x18\x02 \x01(\t\x12\x12\n\nevent_json\x18\x03 \x01(\t\x12\x12\n\ninput_json\x18\x04 \x01(\t\x12\x12\n\nreplayable\x18\x05 \x01(\x08\x12\x1d\n\x15not_replayable_reason\x18\x06 \x01(\t\x12/\n\x0breceived_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06\x63\x61ller\x18\x08 \x01(\t\x12\x0e\n\x06writer\x18\t \x01(\t\x12\x10\n\x08sequence\x18\n \x01(\x03\x12\x13\n\x0brecord_hash\x18\x0b \x01(\t\x12\x17\n\x0fidempotency_key\x18\x0c \x01(\t\"\xa2\x02\n\x15QueryDecisionsRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12!\n\x06\x65\x66\x66\x65\x63t\x18\x02 \x01(\x0e\x32\x11.placet.v1.Effect\x12\x0f\n\x07rule_id\x18\x03 \x01(\t\x12\x0c\n\x04tool\x18\x04 \x01(\t\x12\x0e\n\x06run_id\x18\x05 \x01(\t\x12\x0c\n\x04user\x18\x06 \x01(\t\x12\r\n\x05\x61gent\x18\x07 \x01(\t\x12\x30\n\x0c\x64\x65\x63ided_from\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\rdecided_until\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tpage_size\x18\n \x01(\x05\x12\x12\n\npage_token\x18\x0b \x01(\t\"a\n\x16QueryDecisionsResponse\x12.\n\tdecisions\x18\x01 \x03(\x0b\x32\x1b.placet.v1.RecordedDecision\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"9\n\x12GetDecisionRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x02 \x01(\t\"D\n\x13GetDecisionResponse\x12-\n\x08\x64\x65\x63ision\x18\x01 \x01(\x0b\x32\x1b.placet.v1.RecordedDecision\"\x14\n\x12VerifyAuditRequest\"\x82\x01\n\x13VerifyAuditResponse\x12\n\n\x02ok\x18\x01 \x01(\x08\x12\x0f\n\x07records\x18\x02 \x01(\x03\x12\x0e\n\x06\x63hains\x18\x03 \x01(\x05\x12\x13\n\x0b\x63heckpoints\x18\x04 \x01(\x05\x12)\n\x08problems\x18\x05 \x03(\x0b\x32\x17.placet.v1.AuditProblem\"N\n\x0c\x41uditProblem\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x0e\n\x06writer\x18\x02 \x01(\t\x12\x10\n\x08sequence\x18\x03 \x01(\x03\x12\x0e\n\x06\x64\x65tail\x18\x04 \x01(\t2\x81\x02\n\x0c\x41uditService\x12U\n\x0eQueryDecisions\x12 .placet.v1.QueryDecisionsRequest\x1a!.placet.v1.QueryDecisionsResponse\x12L\n\x0bGetDecision\x12\x1d.placet.v1.GetDecisionRequest\x1a\x1e.placet.v1.GetDecisionResponse\x12L\n\x0bVerifyAudit\x12\x1d.placet.v1.VerifyAuditRequest\x1a\x1e.placet.v1.VerifyAuditResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15placet/v1/audit.proto\x12\tplacet.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18placet/v1/decision.proto\"\x8d\x03\n\x10RecordedDecision\x12%\n\x08\x64\x65\x63ision\x18\x01 \x01(\x0b\x32\x13.placet.v1.Decision\x12\x0e\n\x06tenant\x18\x02 \x01(\t\x12\x12\n\nevent_json\x18\x03 \x01(\t\x12\x12\n\ninput_json\x18\x04 \x01(\t\x12\x12\n\nreplayable\x18\x05 \x01(\x08\x12\x1d\n\x15not_replayable_reason\x18\x06 \x01(\t\x12/\n\x0breceived_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06\x63\x61ller\x18\x08 \x01(\t\x12\x0e\n\x06writer\x18\t \x01(\t\x12\x10\n\x08sequence\x18\n \x01(\x03\x12\x13\n\x0brecord_hash\x18\x0b \x01(\t\x12\x17\n\x0fidempotency_key\x18\x0c \x01(\t\x12\x15\n\rcaller_method\x18\r \x01(\t\x12\x15\n\rcaller_issuer\x18\x0e \x01(\t\x12\x13\n\x0buser_method\x18\x0f \x01(\t\x12\x13\n\x0buser_issuer\x18\x10 \x01(\t\"\xc2\x02\n\x15QueryDecisionsRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12!\n\x06\x65\x66\x66\x65\x63t\x18\x02 \x01(\x0e\x32\x11.placet.v1.Effect\x12\x0f\n\x07rule_id\x18\x03 \x01(\t\x12\x0c\n\x04tool\x18\x04 \x01(\t\x12\x0e\n\x06run_id\x18\x05 \x01(\t\x12\x0c\n\x04user\x18\x06 \x01(\t\x12\r\n\x05\x61gent\x18\x07 \x01(\t\x12\x30\n\x0c\x64\x65\x63ided_from\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\rdecided_until\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tpage_size\x18\n \x01(\x05\x12\x12\n\npage_token\x18\x0b \x01(\t\x12\x0e\n\x06\x63\x61ller\x18\x0c \x01(\t\x12\x0e\n\x06person\x18\r \x01(\t\"a\n\x16QueryDecisionsResponse\x12.\n\tdecisions\x18\x01 \x03(\x0b\x32\x1b.placet.v1.RecordedDecision\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"9\n\x12GetDecisionRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x02 \x01(\t\"D\n\x13GetDecisionResponse\x12-\n\x08\x64\x65\x63ision\x18\x01 \x01(\x0b\x32\x1b.placet.v1.RecordedDecision\"\x14\n\x12VerifyAuditRequest\"\x82\x01\n\x13VerifyAuditResponse\x12\n\n\x02ok\x18\x01 \x01(\x08\x12\x0f\n\x07records\x18\x02 \x01(\x03\x12\x0e\n\x06\x63hains\x18\x03 \x01(\x05\x12\x13\n\x0b\x63heckpoints\x18\x04 \x01(\x05\x12)\n\x08problems\x18\x05 \x03(\x0b\x32\x17.placet.v1.AuditProblem\"N\n\x0c\x41uditProblem\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x0e\n\x06writer\x18\x02 \x01(\t\x12\x10\n\x08sequence\x18\x03 \x01(\x03\x12\x0e\n\x06\x64\x65tail\x18\x04 \x01(\t2\x81\x02\n\x0c\x41uditService\x12U\n\x0eQueryDecisions\x12 .placet.v1.QueryDecisionsRequest\x1a!.placet.v1.QueryDecisionsResponse\x12L\n\x0bGetDecision\x12\x1d.placet.v1.GetDecisionRequest\x1a\x1e.placet.v1.GetDecisionResponse\x12L\n\x0bVerifyAudit\x12\x1d.placet.v1.VerifyAuditRequest\x1a\x1e.placet.v1.VerifyAuditResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,21 +34,21 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'placet.v1.audit_pb2', _glob
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_RECORDEDDECISION']._serialized_start=96
-  _globals['_RECORDEDDECISION']._serialized_end=405
-  _globals['_QUERYDECISIONSREQUEST']._serialized_start=408
-  _globals['_QUERYDECISIONSREQUEST']._serialized_end=698
-  _globals['_QUERYDECISIONSRESPONSE']._serialized_start=700
-  _globals['_QUERYDECISIONSRESPONSE']._serialized_end=797
-  _globals['_GETDECISIONREQUEST']._serialized_start=799
-  _globals['_GETDECISIONREQUEST']._serialized_end=856
-  _globals['_GETDECISIONRESPONSE']._serialized_start=858
-  _globals['_GETDECISIONRESPONSE']._serialized_end=926
-  _globals['_VERIFYAUDITREQUEST']._serialized_start=928
-  _globals['_VERIFYAUDITREQUEST']._serialized_end=948
-  _globals['_VERIFYAUDITRESPONSE']._serialized_start=951
-  _globals['_VERIFYAUDITRESPONSE']._serialized_end=1081
-  _globals['_AUDITPROBLEM']._serialized_start=1083
-  _globals['_AUDITPROBLEM']._serialized_end=1161
-  _globals['_AUDITSERVICE']._serialized_start=1164
-  _globals['_AUDITSERVICE']._serialized_end=1421
+  _globals['_RECORDEDDECISION']._serialized_end=493
+  _globals['_QUERYDECISIONSREQUEST']._serialized_start=496
+  _globals['_QUERYDECISIONSREQUEST']._serialized_end=818
+  _globals['_QUERYDECISIONSRESPONSE']._serialized_start=820
+  _globals['_QUERYDECISIONSRESPONSE']._serialized_end=917
+  _globals['_GETDECISIONREQUEST']._serialized_start=919
+  _globals['_GETDECISIONREQUEST']._serialized_end=976
+  _globals['_GETDECISIONRESPONSE']._serialized_start=978
+  _globals['_GETDECISIONRESPONSE']._serialized_end=1046
+  _globals['_VERIFYAUDITREQUEST']._serialized_start=1048
+  _globals['_VERIFYAUDITREQUEST']._serialized_end=1068
+  _globals['_VERIFYAUDITRESPONSE']._serialized_start=1071
+  _globals['_VERIFYAUDITRESPONSE']._serialized_end=1201
+  _globals['_AUDITPROBLEM']._serialized_start=1203
+  _globals['_AUDITPROBLEM']._serialized_end=1281
+  _globals['_AUDITSERVICE']._serialized_start=1284
+  _globals['_AUDITSERVICE']._serialized_end=1541
 # @@protoc_insertion_point(module_scope)

@@ -11,7 +11,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class RecordedDecision(_message.Message):
-    __slots__ = ("decision", "tenant", "event_json", "input_json", "replayable", "not_replayable_reason", "received_at", "caller", "writer", "sequence", "record_hash", "idempotency_key")
+    __slots__ = ("decision", "tenant", "event_json", "input_json", "replayable", "not_replayable_reason", "received_at", "caller", "writer", "sequence", "record_hash", "idempotency_key", "caller_method", "caller_issuer", "user_method", "user_issuer")
     DECISION_FIELD_NUMBER: _ClassVar[int]
     TENANT_FIELD_NUMBER: _ClassVar[int]
     EVENT_JSON_FIELD_NUMBER: _ClassVar[int]
@@ -24,6 +24,10 @@ class RecordedDecision(_message.Message):
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     RECORD_HASH_FIELD_NUMBER: _ClassVar[int]
     IDEMPOTENCY_KEY_FIELD_NUMBER: _ClassVar[int]
+    CALLER_METHOD_FIELD_NUMBER: _ClassVar[int]
+    CALLER_ISSUER_FIELD_NUMBER: _ClassVar[int]
+    USER_METHOD_FIELD_NUMBER: _ClassVar[int]
+    USER_ISSUER_FIELD_NUMBER: _ClassVar[int]
     decision: _decision_pb2.Decision
     tenant: str
     event_json: str
@@ -36,10 +40,14 @@ class RecordedDecision(_message.Message):
     sequence: int
     record_hash: str
     idempotency_key: str
-    def __init__(self, decision: _Optional[_Union[_decision_pb2.Decision, _Mapping]] = ..., tenant: _Optional[str] = ..., event_json: _Optional[str] = ..., input_json: _Optional[str] = ..., replayable: _Optional[bool] = ..., not_replayable_reason: _Optional[str] = ..., received_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., caller: _Optional[str] = ..., writer: _Optional[str] = ..., sequence: _Optional[int] = ..., record_hash: _Optional[str] = ..., idempotency_key: _Optional[str] = ...) -> None: ...
+    caller_method: str
+    caller_issuer: str
+    user_method: str
+    user_issuer: str
+    def __init__(self, decision: _Optional[_Union[_decision_pb2.Decision, _Mapping]] = ..., tenant: _Optional[str] = ..., event_json: _Optional[str] = ..., input_json: _Optional[str] = ..., replayable: _Optional[bool] = ..., not_replayable_reason: _Optional[str] = ..., received_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., caller: _Optional[str] = ..., writer: _Optional[str] = ..., sequence: _Optional[int] = ..., record_hash: _Optional[str] = ..., idempotency_key: _Optional[str] = ..., caller_method: _Optional[str] = ..., caller_issuer: _Optional[str] = ..., user_method: _Optional[str] = ..., user_issuer: _Optional[str] = ...) -> None: ...
 
 class QueryDecisionsRequest(_message.Message):
-    __slots__ = ("tenant", "effect", "rule_id", "tool", "run_id", "user", "agent", "decided_from", "decided_until", "page_size", "page_token")
+    __slots__ = ("tenant", "effect", "rule_id", "tool", "run_id", "user", "agent", "decided_from", "decided_until", "page_size", "page_token", "caller", "person")
     TENANT_FIELD_NUMBER: _ClassVar[int]
     EFFECT_FIELD_NUMBER: _ClassVar[int]
     RULE_ID_FIELD_NUMBER: _ClassVar[int]
@@ -51,6 +59,8 @@ class QueryDecisionsRequest(_message.Message):
     DECIDED_UNTIL_FIELD_NUMBER: _ClassVar[int]
     PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
     PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    CALLER_FIELD_NUMBER: _ClassVar[int]
+    PERSON_FIELD_NUMBER: _ClassVar[int]
     tenant: str
     effect: _decision_pb2.Effect
     rule_id: str
@@ -62,7 +72,9 @@ class QueryDecisionsRequest(_message.Message):
     decided_until: _timestamp_pb2.Timestamp
     page_size: int
     page_token: str
-    def __init__(self, tenant: _Optional[str] = ..., effect: _Optional[_Union[_decision_pb2.Effect, str]] = ..., rule_id: _Optional[str] = ..., tool: _Optional[str] = ..., run_id: _Optional[str] = ..., user: _Optional[str] = ..., agent: _Optional[str] = ..., decided_from: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., decided_until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+    caller: str
+    person: str
+    def __init__(self, tenant: _Optional[str] = ..., effect: _Optional[_Union[_decision_pb2.Effect, str]] = ..., rule_id: _Optional[str] = ..., tool: _Optional[str] = ..., run_id: _Optional[str] = ..., user: _Optional[str] = ..., agent: _Optional[str] = ..., decided_from: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., decided_until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., caller: _Optional[str] = ..., person: _Optional[str] = ...) -> None: ...
 
 class QueryDecisionsResponse(_message.Message):
     __slots__ = ("decisions", "next_page_token")

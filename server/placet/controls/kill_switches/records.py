@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from placet.audit.access_records import caller_fields
 from placet.audit.control_record import control_record
 from placet.audit.records import RecordKind
 from placet.commands.records import actor_part, request_fields
@@ -22,7 +23,7 @@ def switch_set(switch: KillSwitch, caller: Caller, now_us: int, changes: tuple[C
         "kill_switch_id": switch.switch_id,
         "scope": switch.scope,
         "expires_at_us": switch.expires_at_us,
-        "caller": caller.name,
+        **caller_fields(caller),
     }
     part = {"value": switch.value, "actor": switch.actor, "reason": switch.reason}
     return control_record(RecordKind.KILL_SWITCH_SET, switch.tenant, now_us, fields, part, changes)

@@ -37,6 +37,8 @@ def query_to_proto(query: Query) -> audit_pb2.QueryDecisionsRequest:
         agent=query.agent,
         page_size=query.page_size,
         page_token=query.page_token,
+        caller=query.caller,
+        person=query.person,
     )
 
 
@@ -59,6 +61,10 @@ def recorded_decision_from_proto(message: audit_pb2.RecordedDecision) -> Recorde
         writer=message.writer,
         sequence=message.sequence,
         record_hash=message.record_hash,
+        caller_method=message.caller_method,
+        caller_issuer=message.caller_issuer,
+        user_method=message.user_method,
+        user_issuer=message.user_issuer,
     )
 
 

@@ -33,6 +33,13 @@ Tool = Annotated[str, typer.Option(help="Only calls of this tool.", show_default
 RunId = Annotated[str, typer.Option(help="Only calls of this run.", show_default=False)]
 User = Annotated[str, typer.Option(help="Only calls on behalf of this user.", show_default=False)]
 Agent = Annotated[str, typer.Option(help="Only calls of this agent.", show_default=False)]
+Caller = Annotated[str, typer.Option(help="Only requests of this caller.", metavar="CALLER", show_default=False)]
+Person = Annotated[
+    str,
+    typer.Option(
+        help="Only calls on behalf of this person, whom a user token proved.", metavar="PERSON", show_default=False
+    ),
+]
 From = Annotated[
     str,
     typer.Option(
@@ -55,6 +62,8 @@ def decisions_command(  # noqa: PLR0913 - one option for each filter
     run_id: RunId = "",
     user: User = "",
     agent: Agent = "",
+    caller: Caller = "",
+    person: Person = "",
     since: From = "",
     until: Until = "",
     limit: Limit = PAGE_SIZE_DEFAULT,
@@ -78,6 +87,8 @@ def decisions_command(  # noqa: PLR0913 - one option for each filter
         agent,
         decided_from=parse_time("--from", since),
         decided_until=parse_time("--until", until),
+        caller=caller,
+        person=person,
     )
     with sdk.AuditClient(address, timeout=timeout) as client:
         recorded = newest(client, query, limit)
@@ -98,6 +109,8 @@ def tail_command(  # noqa: PLR0913 - one option for each filter
     run_id: RunId = "",
     user: User = "",
     agent: Agent = "",
+    caller: Caller = "",
+    person: Person = "",
     limit: Annotated[
         int, typer.Option("--limit", "-n", min=1, help="Number of decisions to start with.", metavar="N")
     ] = TAIL_DEFAULT,
@@ -115,7 +128,7 @@ def tail_command(  # noqa: PLR0913 - one option for each filter
 
     Example: placet audit tail --tenant acme --follow
     """
-    query = sdk.Query(tenant, effect, rule_id, tool, run_id, user, agent)
+    query = sdk.Query(tenant, effect, rule_id, tool, run_id, user, agent, caller=caller, person=person)
     with sdk.AuditClient(address, timeout=timeout) as client:
         trail = Tail(client, query, limit)
         _print_tail(trail.first, output, header=True)

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from placet.storage.sql.readers.audit_log_reader import LoggedRecord
 
 _COLUMNS: Final = ("recorded_at", "kind", "tenant", "who", "what", "why")
-_COMMON_FIELDS: Final = frozenset({"v", "writer", "sequence", "kind", "tenant", "recorded_at_us", "parts", "caller"})
+_CALLER_FIELDS: Final = frozenset({"caller", "caller_method", "caller_issuer"})
+_COMMON_FIELDS: Final = _CALLER_FIELDS | {"v", "writer", "sequence", "kind", "tenant", "recorded_at_us", "parts"}
 _ACTOR_FIELDS: Final = ("actor", "person")
 _REASON_FIELDS: Final = ("reason", "text")
 _DECISION_PARTS: Final = frozenset({"input", "decision"})
@@ -37,6 +38,13 @@ Kinds = Annotated[
     list[str] | None,
     typer.Option("--kind", help="Only records of this kind, e.g. kill_switch.set. May be repeated.", metavar="KIND"),
 ]
+Caller = Annotated[
+    str, typer.Option(help="Only records of calls of this caller.", metavar="CALLER", show_default=False)
+]
+Person = Annotated[
+    str,
+    typer.Option(help="Only votes and changes of this person.", metavar="PERSON", show_default=False),
+]
 From = Annotated[
     str,
     typer.Option(
@@ -52,6 +60,8 @@ def events_command(  # noqa: PLR0913 - one option for each filter and source
     *,
     tenant: Tenant = "",
     kind: Kinds = None,
+    caller: Caller = "",
+    person: Person = "",
     since: From = "",
     limit: Limit = PAGE_SIZE_DEFAULT,
     data_dir: DataDir = None,
@@ -70,7 +80,7 @@ def events_command(  # noqa: PLR0913 - one option for each filter and source
 
     recorded_from = parse_time("--from", since)
     from_us = (recorded_from - _EPOCH) // timedelta(microseconds=1) if recorded_from is not None else 0
-    query = LogQuery(limit, tenant, tuple(_parse_kind(text) for text in kind or ()), max(from_us, 0))
+    query = LogQuery(limit, tenant, tuple(map(_parse_kind, kind or ())), caller, person, max(from_us, 0))
     settings = open_settings(data_dir, config, database_url)
     records = existing(database_of(settings, database)).log(query)
     if output is Output.JSON:
@@ -104,7 +114,7 @@ def _row(record: LoggedRecord) -> tuple[str, ...]:
         _recorded_at(record),
         str(body.get("kind")),
         str(body.get("tenant")),
-        _first(part_fields, _ACTOR_FIELDS),
+        _first(part_fields, _ACTOR_FIELDS) or (str(body["caller"]) if body.get("caller_method") else ""),
         " ".join(f"{name}={value}" for name, value in fields.items() if value not in ("", None, [], 0)),
         _first(part_fields, _REASON_FIELDS),
     )

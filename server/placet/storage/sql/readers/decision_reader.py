@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
+from placet.audit.access_records import member
 from placet.audit.decision_codec import recorded_decision
 from placet.audit.records import DecisionPage
 from placet.audit.verification.verify_chain import StoredCheckpoint, StoredHead, StoredRecord
 from placet.kernel.limits import PAGE_SIZE_MAX
+from placet.kernel.model import PROVEN
 from placet.storage.sql.paging import read_token, write_token
 from placet.storage.sql.schema import CONDITIONS
 from placet.storage.sql.statements.records import INDEX_COLUMNS, RECORD_COLUMNS
@@ -54,15 +56,19 @@ class DecisionReader:
     def page(self, query: DecisionQuery) -> DecisionPage:
         """Return a page, newest first. Raises InvalidRequestError when the page token is invalid."""
         conditions = {name: value for name in CONDITIONS if (value := getattr(query, name))}
+        if query.person:
+            conditions["user"] = query.person
+        members = members_of(query)
         before = _before(query)
         size = min(query.page_size, PAGE_SIZE_MAX)
         sql = self.sql.records.page(
             tuple(conditions),
+            members=len(members),
             from_us=bool(query.decided_from_us),
             before=before is not None,
         )
         times = [query.decided_from_us] if query.decided_from_us else []
-        parameters = [query.tenant, *map(str, conditions.values()), *times, *(before or ()), size + 1]
+        parameters = [query.tenant, *map(str, conditions.values()), *members, *times, *(before or ()), size + 1]
         rows = self.connection.execute(sql, parameters).fetchall()
         shown = rows[:size]
         parts_of_rows = self.connection.fetch_lists(
@@ -72,6 +78,12 @@ class DecisionReader:
             recorded_decision(row[3], _by_name(parts), row[4]) for row, parts in zip(shown, parts_of_rows, strict=True)
         )
         return DecisionPage(decisions, write_token(shown[-1][:3]) if len(rows) > size else "")
+
+
+def members_of(query: DecisionQuery) -> list[bytes]:
+    """Return the members of the body that the query requires."""
+    members = [member("caller", query.caller)] if query.caller else []
+    return [*members, member("user_method", PROVEN)] if query.person else members
 
 
 def _before(query: DecisionQuery) -> Place | None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import bindparam, func, literal_column, select, tuple_
+from sqlalchemy import bindparam, exists, func, literal_column, or_, select, tuple_
 
 from placet.storage.sql.schema import CONDITIONS, NEWEST, audit_parts, audit_records
-from placet.storage.sql.statements.text import equals, first
+from placet.storage.sql.statements.text import equals, first, holds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,15 +70,16 @@ class RecordStatements:
         """The same columns after a sequence. Parameters: writer, sequence."""
 
     @lru_cache(maxsize=512)  # noqa: B019 - there is one such object for each database
-    def page(self, conditions: tuple[str, ...], *, from_us: bool, before: bool) -> str:
+    def page(self, conditions: tuple[str, ...], *, members: int = 0, from_us: bool, before: bool) -> str:
         """Return the query of decisions, newest first: the columns of NEWEST, body, hash.
 
-        Parameters: tenant, the conditions, [from_us], [the three columns of NEWEST before which the page begins], how
-        many.
+        Parameters: tenant, the conditions, as many members of the body as `members`, [from_us], [the three
+        columns of NEWEST before which the page begins], how many.
         """
         position = [audit_records.c[name] for name in NEWEST]
         where: list[ColumnElement[bool]] = equals(_records.tenant, *(audit_records.c[name] for name in conditions))
         where.append(_records.decision_id.is_not(None))
+        where += [holds(_records.body, f"member_{number}") for number in range(members)]
         if from_us:
             where.append(_records.recorded_at_us >= bindparam("from_us"))
         if before:
@@ -86,14 +87,19 @@ class RecordStatements:
         decisions = select(*position, _records.body, _records.hash).where(*where)
         return self._text(first(decisions.order_by(*_newest_first())))
 
-    def log(self, *, tenant: bool, kinds: int, from_us: bool) -> str:
+    def log(self, *, tenant: bool, kinds: int, caller: bool, persons: int, from_us: bool) -> str:
         """Return the query of records of any kind, newest first: tenant, writer, sequence, body.
 
-        Parameters: [tenant], as many kinds as `kinds`, [from_us], how many.
+        Parameters: [tenant], as many kinds as `kinds`, [a member of the body], as many members of a part as `persons`,
+        [from_us], how many.
         """
         where: list[ColumnElement[bool]] = equals(_records.tenant) if tenant else []
         if kinds:
             where.append(_records.kind.in_([bindparam(f"kind_{number}") for number in range(kinds)]))
+        if caller:
+            where.append(holds(_records.body, "caller"))
+        if persons:
+            where.append(_part_holds(persons))
         if from_us:
             where.append(_records.recorded_at_us >= bindparam("from_us"))
         records = select(_records.tenant, _records.writer, _records.sequence, _records.body).where(*where)
@@ -112,6 +118,13 @@ class PartStatements:
         """name, salt, content of a record's parts. Parameters: tenant, writer, sequence."""
         self.count = text(select(func.count()).select_from(audit_parts))
         """How many parts there are. No parameters."""
+
+
+def _part_holds(members: int) -> ColumnElement[bool]:
+    """Return the condition that a part of the record contains one of the next parameters."""
+    of_record = [column == audit_records.c[column.name] for column in (_parts.tenant, _parts.writer, _parts.sequence)]
+    found = or_(*(holds(_parts.content, f"person_{number}") for number in range(members)))
+    return exists().where(*of_record, found)
 
 
 def _with_subject_after() -> Select[Any]:

@@ -10,8 +10,9 @@ import grpc
 from placet.identity.access import ACCESS
 from placet.identity.permissions import ROLE_NOT_GRANTED, person_of, require_access, resolved_user
 from placet.kernel.errors import PermissionDeniedError
+from placet.kernel.model import ASSERTED, PROVEN, UserProof
 from placet.transport.grpc.interceptors.base import PACKAGE, CallInterceptor
-from placet.transport.grpc.interceptors.caller import current_principal
+from placet.transport.grpc.interceptors.caller import current_principal, set_user_proofs
 from placet.transport.grpc.messages.access import named_person, proposals_of, set_person, tenants_of
 
 if TYPE_CHECKING:
@@ -65,14 +66,16 @@ class AccessInterceptor(CallInterceptor):
         if principal is None:
             raise PermissionDeniedError(ROLE_NOT_GRANTED, "the caller is not authenticated")
         require_access(principal, access, tenants_of(request))
-        for proposal in proposals_of(request):
-            await self._set_user(principal, proposal)
+        set_user_proofs(tuple([await self._set_user(principal, proposal) for proposal in proposals_of(request)]))
         if access.person:
             person = person_of(principal, access, named_person(request, access.person))
             set_person(request, access.person, person)
 
-    async def _set_user(self, principal: Principal, proposal: AuthorizeRequest) -> None:
-        """Set the user and roles of a request for a decision, and remove the token, which is stored nowhere."""
+    async def _set_user(self, principal: Principal, proposal: AuthorizeRequest) -> UserProof | None:
+        """Set the user and roles of a request for a decision, and remove the token, which is stored nowhere.
+
+        Returns how the user is known; None for no user.
+        """
         identity = proposal.identity
         token, identity.user_token = identity.user_token, ""
         proven = await self._authenticator.user_of(token) if token else None
@@ -80,6 +83,8 @@ class AccessInterceptor(CallInterceptor):
         if proven is not None:
             identity.user = user
             identity.roles[:] = roles
+            return UserProof(PROVEN, proven.issuer)
+        return UserProof(ASSERTED) if user or roles else None
 
 
 def access_of(method: Method) -> Access:

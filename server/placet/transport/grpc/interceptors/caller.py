@@ -12,11 +12,15 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable
 
     from placet.identity.model import Principal
+    from placet.kernel.model import UserProof
     from placet.transport.grpc.context import Context
     from placet.transport.grpc.interceptors.base import Behavior, Method
 
 _CALLER: Final[ContextVar[Caller]] = ContextVar("placet_caller")
 _PRINCIPAL: Final[ContextVar[Principal | None]] = ContextVar("placet_principal", default=None)
+
+
+_USER_PROOFS: Final[ContextVar[tuple[UserProof | None, ...]]] = ContextVar("placet_user_proofs", default=())
 
 
 def current_caller() -> Caller:
@@ -27,6 +31,16 @@ def current_caller() -> Caller:
 def current_principal() -> Principal | None:
     """Return the authenticated caller of the current call; None if the server does not authenticate its callers."""
     return _PRINCIPAL.get()
+
+
+def current_user_proofs() -> tuple[UserProof | None, ...]:
+    """Return how the user of each request for a decision in the current call is known; () without authentication."""
+    return _USER_PROOFS.get()
+
+
+def set_user_proofs(proofs: tuple[UserProof | None, ...]) -> None:
+    """Set how the user of each request for a decision in the current call is known."""
+    _USER_PROOFS.set(proofs)
 
 
 def set_caller(caller: Caller, principal: Principal | None = None) -> None:

@@ -108,6 +108,10 @@ def recorded_decision_to_proto(recorded: RecordedDecision, event_json: str) -> a
         sequence=recorded.sequence,
         record_hash=recorded.record_hash,
         idempotency_key=recorded.idempotency_key,
+        caller_method=recorded.caller_method,
+        caller_issuer=recorded.caller_issuer,
+        user_method=recorded.user_method,
+        user_issuer=recorded.user_issuer,
     )
 
 

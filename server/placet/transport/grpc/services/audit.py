@@ -98,6 +98,8 @@ def _parse_query(request: audit_pb2.QueryDecisionsRequest) -> DecisionQuery:
         validator.violation(
             "effect", f"{request.effect} is not a known effect; use EFFECT_ALLOW, _DENY or _REQUIRE_APPROVAL"
         )
+    if request.person and request.user not in {"", request.person}:
+        validator.violation("person", "is not the user; leave out one of the two")
     decided_from_us = _micros(validator, "decided_from", request.decided_from)
     decided_until_us = _micros(validator, "decided_until", request.decided_until)
     validator.require_valid()
@@ -109,6 +111,8 @@ def _parse_query(request: audit_pb2.QueryDecisionsRequest) -> DecisionQuery:
         run_id=request.run_id,
         user=request.user,
         agent=request.agent,
+        caller=request.caller,
+        person=request.person,
         decided_from_us=decided_from_us,
         decided_until_us=decided_until_us,
         page_size=page_size or PAGE_SIZE_DEFAULT,

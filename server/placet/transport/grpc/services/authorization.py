@@ -6,12 +6,14 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final
 
+from msgspec.structs import replace
+
 from placet.approvals.page import NO_APPROVAL_URL
 from placet.decision.attempt import Request
 from placet.kernel.errors import IdempotencyConflictError
 from placet.kernel.steps import TOGETHER
 from placet.scheduling.slices import Turns
-from placet.transport.grpc.interceptors.caller import current_caller
+from placet.transport.grpc.interceptors.caller import current_caller, current_user_proofs
 from placet.transport.grpc.messages.from_proto import parsing, parsing_batch
 from placet.transport.grpc.messages.to_proto import decision_fields
 from placet.transport.grpc.services.outcomes import OutcomeMethods
@@ -113,6 +115,11 @@ class AuthorizationServicer(OutcomeMethods):
         self, proposals: Sequence[Proposal], received_at_us: int, seconds: float | None
     ) -> Sequence[Decision]:
         caller = current_caller()
+        if proofs := current_user_proofs():
+            proposals = [
+                proposal if proof is None else replace(proposal, user_proof=proof)
+                for proposal, proof in zip(proposals, proofs, strict=True)
+            ]
         requests = [Request(proposal, caller, received_at_us, call=proposals) for proposal in proposals]
         flow = self.flows.of(proposals[0].identity.tenant)
         answers = await self.decisions.submit(requests, flow, seconds)

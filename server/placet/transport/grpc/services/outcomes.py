@@ -13,6 +13,7 @@ from placet.transport.grpc.messages.validation import RequestValidator
 from placet.v1 import authorization_pb2, authorization_pb2_grpc
 
 if TYPE_CHECKING:
+    from placet.kernel.model import Caller
     from placet.outcomes.service import OutcomeReply
     from placet.scheduling.batching import Batcher
     from placet.transport.grpc.context import Context
@@ -32,7 +33,7 @@ class OutcomeMethods(authorization_pb2_grpc.AuthorizationServiceServicer):
         self, request: authorization_pb2.ReportOutcomeRequest, _context: Context
     ) -> authorization_pb2.ReportOutcomeResponse:
         """Record one outcome."""
-        report = parse_report(request, current_caller().name)
+        report = parse_report(request, current_caller())
         [reply] = await self.outcomes.submit([report], self.flows.of(report.tenant))
         if isinstance(reply, PlacetError):
             raise reply
@@ -46,7 +47,7 @@ class OutcomeMethods(authorization_pb2_grpc.AuthorizationServiceServicer):
         )
 
 
-def parse_report(request: authorization_pb2.ReportOutcomeRequest, caller: str) -> OutcomeReport:
+def parse_report(request: authorization_pb2.ReportOutcomeRequest, caller: Caller) -> OutcomeReport:
     """Return the report. InvalidRequestError names every field that is wrong."""
     validator = RequestValidator()
     validator.tenant("tenant", request.tenant)
