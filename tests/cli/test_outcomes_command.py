@@ -24,7 +24,7 @@ def test_a_report_is_sent_and_its_effect_is_shown(placet: Placet, server: Script
     more = ("--cost-micros", "0", "--error-class", "E", "--output", "json", "--address", server.address)
     ran = placet(*ASKED, "not_executed", *more)
     assert ran.code == 0
-    assert ran.document == {"repeated": False, "late": True, "overspent": ["money"], "held": ["b"]}
+    assert ran.document == {"repeated": False, "late": True, "overspent": ["money"], "held": ["b"], "kept": []}
     [raw] = server.requests(REPORT)
     assert authorization_pb2.ReportOutcomeRequest.FromString(raw) == authorization_pb2.ReportOutcomeRequest(
         tenant="acme",

@@ -20,9 +20,11 @@ from placet.audit.records import Commitment, RecordKind
 from placet.audit.trail_break import BreakKind, TrailBreak
 from placet.audit.verification.problems import PROBLEMS
 from placet.budgets.excess import decided, held_excess
-from placet.budgets.holds import Excess
+from placet.budgets.give_backs import GiveBackBounds, GiveBacks
+from placet.budgets.holds import Excess, Hold
+from placet.budgets.model import Unreported
 from placet.budgets.records import budget_adjusted
-from placet.budgets.reservations import Reservation, ReservationState
+from placet.budgets.reservations import Reservation, ReservationState, Settlement
 from placet.commands.four_eyes import ChangeCommand, ChangeKind, ControlRequest
 from placet.commands.records import control_refused, control_requested
 from placet.controls.autonomy.records import autonomy_set
@@ -97,7 +99,13 @@ def outcome_records() -> list[Commitment]:
     held = Reservation("acme", "dec_1", "me", "pay", "bot", "u", "r", "w", (), ReservationState.HELD, NOW_US, NOW_US)
     counter = CounterKey("acme", "refunds", "calls", "2026-04-24", "tenant")
     excess = (Excess(counter, 5, NOW_US),)
-    return [outcome_commitment(report, taken, (), (), excess), reservation_expired_commitment(held, (), (), NOW_US)]
+    settlement = Settlement(held, (), late=True, exceeded_budget_ids=("b",), excess=excess)
+    give_backs = GiveBacks(GiveBackBounds(), {}, None, executed=False, permit_valid=False)
+    give_backs.give(Hold(counter, 5, 9, NOW_US, Unreported.COUNT), 5)
+    return [
+        outcome_commitment(report, taken, settlement, (), (), give_backs),
+        reservation_expired_commitment(held, (), (), NOW_US, give_backs),
+    ]
 
 
 def one_record_of_each_kind() -> list[Commitment]:

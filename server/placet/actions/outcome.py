@@ -53,6 +53,8 @@ class OutcomeReport:
     decision_id: str
     caller: Caller
     outcome: Outcome
+    uses_permit: bool = False
+    """Whether the report ends the use of the call's permit: it carries the permit, or the executor sends it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,8 @@ class RecordedOutcome:
     taken_at_us: int
     held: tuple[str, ...] = ()
     """Budgets of which a part of the outcome is not counted yet, because it is far above what was reserved; sorted."""
+    kept: tuple[str, ...] = ()
+    """Budgets that did not give back all that the call left unused; sorted."""
 
 
 def outcome_key(tenant: str, decision_id: str) -> RowKey:
@@ -84,6 +88,7 @@ def to_row(key: RowKey, recorded: RecordedOutcome) -> Row:
         "late": recorded.late,
         "overspent": recorded.exceeded_budget_ids,
         **({"held": recorded.held} if recorded.held else {}),
+        **({"kept": recorded.kept} if recorded.kept else {}),
     }
     return Row(key, recorded.outcome.status.value, recorded.taken_at_us, orjson.dumps(body))
 
@@ -91,9 +96,7 @@ def to_row(key: RowKey, recorded: RecordedOutcome) -> Row:
 def from_row(row: Row) -> RecordedOutcome:
     """Return the outcome that `to_row` wrote."""
     body = orjson.loads(row.body)
-    rest = {name: body.pop(name) for name in ("content_digest", "late")}
-    exceeded_budget_ids, held = tuple(body.pop("overspent")), tuple(body.pop("held", ()))
+    content_digest, late = body.pop("content_digest"), body.pop("late")
+    exceeded, held, kept = (tuple(body.pop(name, ())) for name in ("overspent", "held", "kept"))
     outcome = Outcome(**{**body, "status": OutcomeStatus(body["status"])})
-    return RecordedOutcome(
-        outcome=outcome, exceeded_budget_ids=exceeded_budget_ids, taken_at_us=row.created_at_us, held=held, **rest
-    )
+    return RecordedOutcome(outcome, content_digest, late, exceeded, row.created_at_us, held, kept)

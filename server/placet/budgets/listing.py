@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
+from placet.budgets.give_backs import given_back_counter, is_beside, kept_counter
 from placet.budgets.model import Budget, Measure, Scope
 from placet.budgets.windows import Window, window_at
 from placet.kernel import rule_ids
+from placet.kernel.state import ZERO_USAGE
 from placet.matching.names import folded
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from placet.budgets.ports import BudgetCatalogue
     from placet.budgets.run_limits import RunLimits
@@ -38,6 +40,10 @@ class CounterState:
     left: int
     """Limit minus usage: negative when more than the limit was spent, 0 when the counter has no limit now."""
     resets_at_us: int
+    given_back: int = 0
+    """What outcomes gave back. Counted only where give-backs are bounded."""
+    kept: int = 0
+    """What is used only because a bound limits what outcomes give back."""
 
 
 def listed_budgets(catalogue: BudgetCatalogue | None) -> dict[str, Budget]:
@@ -81,8 +87,12 @@ def scope_key_form(budget: Budget) -> str:
 
 
 def open_windows(totals: Iterable[WindowTotal], now_us: int) -> Iterator[WindowTotal]:
-    """Return the windows that have not ended."""
-    return (total for total in totals if not total.resets_at_us or total.resets_at_us > now_us)
+    """Return the windows that have not ended, without those of the counters of give-backs."""
+    return (
+        total
+        for total in totals
+        if not is_beside(total.unit) and (not total.resets_at_us or total.resets_at_us > now_us)
+    )
 
 
 def is_current(budget: Budget, total: WindowTotal, now_us: int) -> bool:
@@ -98,6 +108,18 @@ def state(budget: Budget | None, key: CounterKey, usage: Usage, resets_at_us: in
     """Return the state of a counter, with what is left of the budget as it is now; None for no budget."""
     left = budget.limit - usage.used - usage.reserved if budget is not None and key.unit == budget.unit else 0
     return CounterState(key, usage, left, resets_at_us)
+
+
+def with_give_backs(counters: Iterable[CounterState], usages: Mapping[CounterKey, Usage]) -> list[CounterState]:
+    """Return the counters with what was given back and kept. `usages` holds the counters beside them."""
+    return [
+        replace(
+            counter,
+            given_back=usages.get(given_back_counter(counter.key), ZERO_USAGE).reserved,
+            kept=usages.get(kept_counter(counter.key), ZERO_USAGE).used,
+        )
+        for counter in counters
+    ]
 
 
 def _run_budgets(limits: list[RunLimits]) -> Iterator[Budget]:

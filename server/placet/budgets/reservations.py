@@ -20,14 +20,16 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from placet.actions.outcome import OutcomeStatus
+from placet.budgets.give_backs import given_back_counter, run_counter
 from placet.budgets.holds import NEVER_HELD, Excess, Hold, countable, measure_of
 from placet.budgets.model import Measure, Unreported
 from placet.kernel.state import ZERO_USAGE, CounterKey, Row, RowKey, Settle, StateTable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from placet.actions.outcome import Outcome
+    from placet.budgets.give_backs import GiveBacks
     from placet.budgets.model import Charge
     from placet.kernel.model import Caller, Proposal
     from placet.kernel.state import Usage
@@ -61,6 +63,8 @@ class Reservation(Struct, frozen=True, gc=False):
     expires_at_us: int
     version: int = 0
     """The version of the stored row; 0 before it is stored."""
+    permit: bool = False
+    """Whether the allow carried a permit, so that a process may hold one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +82,16 @@ class Settlement:
 
 
 def open_reservation(
-    decision_id: str, proposal: Proposal, caller: Caller, charges: Iterable[Charge], now_us: int, ttl_seconds: int
+    decision_id: str,
+    proposal: Proposal,
+    caller: Caller,
+    charges: Iterable[Charge],
+    now_us: int,
+    ttl_seconds: int,
+    *,
+    permit: bool = False,
 ) -> Reservation:
-    """Return the reservation of an allow. It expires after `ttl_seconds`."""
+    """Return the reservation of an allow. It expires after `ttl_seconds`. `permit`: the allow carries a permit."""
     return Reservation(
         tenant=proposal.identity.tenant,
         decision_id=decision_id,
@@ -99,6 +110,7 @@ def open_reservation(
         state=ReservationState.HELD,
         created_at_us=now_us,
         expires_at_us=now_us + ttl_seconds * _SECOND_US,
+        permit=permit,
     )
 
 
@@ -122,6 +134,7 @@ def to_row(reservation: Reservation) -> Row:
             (*hold.counter[1:], hold.amount, hold.limit, hold.resets_at_us, hold.unreported)
             for hold in reservation.holds
         ],
+        **({"permit": True} if reservation.permit else {}),
     }
     return Row(
         reservation_key(reservation.tenant, reservation.decision_id),
@@ -148,8 +161,18 @@ def from_row(row: Row) -> Reservation:
         state=ReservationState(row.status),
         created_at_us=row.created_at_us,
         version=row.version,
+        permit=body.get("permit", False),
         **{name: body[name] for name in names},
     )
+
+
+def counters_beside(reservation: Reservation) -> Iterator[CounterKey]:
+    """Yield the counters that bound what the reservation gives back."""
+    for hold in reservation.holds:
+        yield given_back_counter(hold.counter)
+    run = run_counter(reservation.tenant, reservation.run_id)
+    if run is not None:
+        yield given_back_counter(run)
 
 
 def without(usages: Mapping[CounterKey, Usage], reservation: Reservation | None) -> Mapping[CounterKey, Usage]:
@@ -163,48 +186,63 @@ def without(usages: Mapping[CounterKey, Usage], reservation: Reservation | None)
 
 
 def settle(
-    reservation: Reservation, outcome: Outcome, counters: Mapping[CounterKey, Usage], factor: int = NEVER_HELD
+    reservation: Reservation,
+    outcome: Outcome,
+    counters: Mapping[CounterKey, Usage],
+    factor: int = NEVER_HELD,
+    give_backs: GiveBacks | None = None,
 ) -> Settlement:
     """Settle the reservation: replace each reserved amount by the amount that was used.
 
     For an expired reservation, correct what the expiry counted. `counters` are the current usages of the holds'
-    counters. Reported amounts above `countable(hold, factor)` become the excess. Raises AssertionError when the
-    reservation was already settled by an outcome.
+    counters. Reported amounts above `countable(hold, factor)` become the excess. What `give_backs` does not give back
+    counts as used; None gives back everything. Raises AssertionError when the reservation was already settled by an
+    outcome.
     """
     if reservation.state not in {ReservationState.HELD, ReservationState.EXPIRED}:
         raise AssertionError("a reservation is settled once")
     late = reservation.state is ReservationState.EXPIRED
-    changes, exceeded, excess = [], set(), []
+    changes, exceeded, excess, any_used = [], set(), [], False
     for hold in reservation.holds:
         reported, bound = _used(hold, outcome), countable(hold, factor)
         used = reported if bound is None else min(reported, bound)
         if used < reported:
             excess.append(Excess(hold.counter, reported - used, hold.resets_at_us))
         reserved, counted = (0, _unreported(hold)) if late else (hold.amount, 0)
+        if give_backs is not None and (unused := reserved + counted - used) > 0:
+            used += unused - give_backs.give(hold, unused)
+        any_used = any_used or reported > 0 or used > 0
         if reserved or used != counted:
             changes.append(Settle(hold.counter, -reserved, used - counted, hold.resets_at_us))
         growth, usage = used - reserved - counted, counters.get(hold.counter, ZERO_USAGE)
         if growth > 0 and usage.used + usage.reserved + growth > hold.limit:
             exceeded.add(hold.budget_id)
-    any_used = any(_used(hold, outcome) for hold in reservation.holds)
     state = ReservationState.SETTLED if any_used else ReservationState.RELEASED
     settled = replace(reservation, state=state)
     return Settlement(settled, tuple(changes), late, tuple(sorted(exceeded)), tuple(excess))
 
 
-def expire(reservation: Reservation) -> tuple[Reservation, tuple[Settle, ...]]:
+def expire(reservation: Reservation, give_backs: GiveBacks | None = None) -> tuple[Reservation, tuple[Settle, ...]]:
     """Return the expired reservation and the changes of its counters.
 
-    Each hold counts as used or is released, as its budget's `unreported` says.
+    Each hold counts as used or is released, as its budget's `unreported` says. What `give_backs` does not release as
+    a whole counts as used.
     """
     if reservation.state is not ReservationState.HELD:
         raise AssertionError("only a held reservation expires")
+    holds = tuple(_decided(hold, give_backs) for hold in reservation.holds)
     changes = tuple(
-        Settle(hold.counter, -hold.amount, _unreported(hold), hold.resets_at_us)
-        for hold in reservation.holds
-        if hold.amount
+        Settle(hold.counter, -hold.amount, _unreported(hold), hold.resets_at_us) for hold in holds if hold.amount
     )
-    return replace(reservation, state=ReservationState.EXPIRED), changes
+    return replace(reservation, state=ReservationState.EXPIRED, holds=holds), changes
+
+
+def _decided(hold: Hold, give_backs: GiveBacks | None) -> Hold:
+    """Return the hold as it expires: one that is not released counts, also for a late outcome."""
+    released = hold.amount and hold.unreported is Unreported.RELEASE
+    if released and give_backs is not None and not give_backs.give_whole(hold):
+        return replace(hold, unreported=Unreported.COUNT)
+    return hold
 
 
 def _unreported(hold: Hold) -> int:

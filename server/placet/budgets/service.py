@@ -9,6 +9,7 @@ from msgspec import structs
 
 from placet.audit.recent_names import is_agent, recent_names
 from placet.budgets.adjustments import solo_quota_key, solo_quota_row, within_solo_quota
+from placet.budgets.give_backs import GIVE_BACKS, given_back_counter, kept_counter
 from placet.budgets.listing import (
     CounterState,
     folded_scope_key,
@@ -19,6 +20,7 @@ from placet.budgets.listing import (
     scope_key_form,
     state,
     window_of,
+    with_give_backs,
 )
 from placet.budgets.model import Scope
 from placet.budgets.records import budget_adjusted
@@ -55,6 +57,10 @@ WINDOWS_MAX: Final = 1_000
 COUNTED_MAX: Final = 256
 """Budgets of a tenant that are searched for those that the file no longer has. A file has BUDGETS_MAX and a few run
 limits."""
+
+
+_HIDDEN: Final = frozenset({rule_ids.LIMIT_DURATION, GIVE_BACKS})
+"""Budgets that are not listed: their counters only help to enforce other limits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +127,7 @@ class BudgetAdmin:
         """
         budgets = self._budgets(tenant)
         counted = () if budget_id else await self.commands.ledger.budget_ids_with_usage(tenant, COUNTED_MAX)
-        ids = [budget_id] if budget_id else sorted({*budgets, *counted} - {rule_ids.LIMIT_DURATION})
+        ids = [budget_id] if budget_id else sorted({*budgets, *counted} - _HIDDEN)
         entries = [await self._listed(tenant, listed_id, budgets.get(listed_id), top) for listed_id in ids]
         listed = [entry for entry in entries if entry.budget is not None or entry.counters]
         if budget_id and not listed:
@@ -243,7 +249,9 @@ class BudgetAdmin:
             *await self._top(tenant, budget_id, budget, current[:top], top),
             *await self._top(tenant, budget_id, None, earlier[:top], top),
         ]
-        return Listed(budget_id, budget, tuple(counters))
+        beside = [beside(counter.key) for counter in counters for beside in (given_back_counter, kept_counter)]
+        snapshot = await self.commands.ledger.load(ReadSet(counters=beside))
+        return Listed(budget_id, budget, tuple(with_give_backs(counters, snapshot.counters)))
 
     async def _top(
         self, tenant: str, budget_id: str, budget: Budget | None, windows: Sequence[WindowTotal], top: int

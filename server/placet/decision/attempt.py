@@ -21,6 +21,8 @@ class Request(Struct, frozen=True):
     received_at_us: int
     call: object | None = None
     """The call that brought the request, compared by identity: a call is decided together, or not yet. None: alone."""
+    permit: bool = False
+    """Whether the caller asked for a permit."""
 
 
 class Attempt(Struct, frozen=True):

@@ -133,9 +133,15 @@ class Recorder:
         for charge in context.charges:
             yield reserve(charge, dry_run=dry_run, approved=charge.budget.rule_id in overridden)
         if context.charges:
-            caller, ttl = context.attempt.request.caller, self.reservation_ttl_seconds
+            request, ttl, file = context.attempt.request, self.reservation_ttl_seconds, context.agent_policy
             new_reservation = reservation.open_reservation(
-                decision.decision_id, proposal, caller, context.charges, decision.decided_at_us, ttl
+                decision.decision_id,
+                proposal,
+                request.caller,
+                context.charges,
+                decision.decided_at_us,
+                ttl,
+                permit=request.permit or (file is not None and file.permits_always),
             )
             yield PutIfVersion(reservation.to_row(new_reservation))
         if context.approval is not None:

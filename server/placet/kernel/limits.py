@@ -170,6 +170,14 @@ OUTCOME_EXCESS_FACTOR: Final = 10
 OUTCOME_UNHELD_PERCENT: Final = 50
 """Percentage of a budget's limit that one report of tokens or cost counts at once, however little was estimated. Two
 calls without an estimate can use up a budget; one call cannot."""
+GIVE_BACKS_PER_RUN: Final = 10
+"""Reports of one run that give budget back, by default. Runs in which more calls fail or are dropped are rare."""
+GIVE_BACKS_PER_RUN_MAX: Final = 1_000_000
+GIVE_BACK_PERCENT: Final = 100
+"""Percentage of a budget's limit that outcomes give back in one window, by default. So reports that are made up spend
+at most twice the limit."""
+GIVE_BACK_PERCENT_MAX: Final = 10_000
+"""A hundred times the limit."""
 COMMIT_TRIES_MAX: Final = 3
 """Attempts to commit one decision or change whose inputs change concurrently. Losing one race is rare; losing three
 indicates a defect."""

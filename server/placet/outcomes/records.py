@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 
     from placet.actions.outcome import OutcomeReport, RecordedOutcome
     from placet.budgets.excess import OutcomeExcess
+    from placet.budgets.give_backs import GiveBack, GiveBacks
     from placet.budgets.holds import Excess
-    from placet.budgets.reservations import Reservation
+    from placet.budgets.reservations import Reservation, Settlement
     from placet.commands.four_eyes import ChangeCommand
     from placet.kernel.state import Change, Settle
 
@@ -29,14 +30,16 @@ OUTCOME: Final = "outcome"
 def outcome_commitment(
     report: OutcomeReport,
     recorded: RecordedOutcome,
-    settled: Sequence[Settle],
+    settlement: Settlement | None,
+    counted: Iterable[Change],
     changes: Iterable[Change],
-    excess: Sequence[Excess] = (),
+    give_backs: GiveBacks | None = None,
 ) -> Commitment:
     """Record the outcome of a call.
 
-    `settled` are the changes of budget counters, and `changes` all others. `excess` is held until a person decides.
+    `counted` are the changes of counters, those of the settlement among them, and `changes` all others.
     """
+    excess = settlement.excess if settlement is not None else ()
     outcome = recorded.outcome
     numbers = {
         "tokens": outcome.tokens,
@@ -52,8 +55,9 @@ def outcome_commitment(
         "result_digest": outcome.result_digest,
         "late": recorded.late,
         "overspent": recorded.exceeded_budget_ids,
-        "settled": _settled(settled),
+        "settled": _settled(settlement.changes if settlement is not None else ()),
         **({"excess": excess_fields(excess)} if excess else {}),
+        **({"given_back": _given_back(give_backs.parts)} if give_backs is not None and give_backs.parts else {}),
     }
     return Commitment(
         kind=RecordKind.OUTCOME_REPORTED,
@@ -61,12 +65,16 @@ def outcome_commitment(
         recorded_at_us=recorded.taken_at_us,
         fields=fields,
         parts={OUTCOME: orjson.dumps({"error_class": outcome.error_class})},
-        changes=(*settled, *changes),
+        changes=(*counted, *changes),
     )
 
 
 def reservation_expired_commitment(
-    reservation: Reservation, settled: Sequence[Settle], changes: Iterable[Change], recorded_at_us: int
+    reservation: Reservation,
+    settled: Sequence[Settle],
+    changes: Iterable[Change],
+    recorded_at_us: int,
+    give_backs: GiveBacks | None = None,
 ) -> Commitment:
     """Record that a reservation expired because no outcome was reported in time."""
     return Commitment(
@@ -77,6 +85,7 @@ def reservation_expired_commitment(
             "decision_id": reservation.decision_id,
             "expires_at_us": reservation.expires_at_us,
             "settled": _settled(settled),
+            **({"given_back": _given_back(give_backs.parts)} if give_backs is not None and give_backs.parts else {}),
         },
         changes=(*settled, *changes),
     )
@@ -85,6 +94,20 @@ def reservation_expired_commitment(
 def excess_fields(excess: Sequence[Excess]) -> list[dict[str, Any]]:
     """Return budget, unit and amount of each part. Scope keys are left out: they may be personal."""
     return [{"budget_id": part.counter.budget_id, "unit": part.counter.unit, "amount": part.amount} for part in excess]
+
+
+def _given_back(parts: Sequence[GiveBack]) -> list[dict[str, Any]]:
+    """Return budget, unit and both amounts of each part, with the reason why an amount was kept."""
+    return [
+        {
+            "budget_id": part.counter.budget_id,
+            "unit": part.counter.unit,
+            "given": part.given,
+            "kept": part.kept,
+            **({"reason": part.reason.value} if part.reason is not None else {}),
+        }
+        for part in parts
+    ]
 
 
 def _settled(changes: Sequence[Settle]) -> list[dict[str, Any]]:

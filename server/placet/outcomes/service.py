@@ -7,27 +7,25 @@ retried from the start with the next round, in COMMIT_TRIES_MAX rounds at most.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import orjson
-from msgspec import structs
 
 from placet.actions import outcome
 from placet.actions.outcome import RecordedOutcome, outcome_key
 from placet.audit.records import Committed
-from placet.budgets import excess as outcome_excess
 from placet.budgets import reservations
-from placet.budgets.excess import held_excess
-from placet.budgets.reservations import Reservation, reservation_key, settle
-from placet.controls.breakers.rules import keys_of, record_outcome
+from placet.budgets.reservations import Reservation, reservation_key
+from placet.controls.breakers.rules import keys_of
 from placet.kernel.errors import AbortedError, FailedPreconditionError, NotFoundError, OutcomeConflictError, PlacetError
 from placet.kernel.limits import COMMIT_TRIES_MAX, OUTCOME_EXCESS_FACTOR
 from placet.kernel.model import Effect
 from placet.kernel.policy_files import files_of
 from placet.kernel.reasons import NOTHING_WAS_ALLOWED, REFUSALS
-from placet.kernel.state import EMPTY_SNAPSHOT, PutIfVersion, ReadSet, Snapshot
-from placet.outcomes.records import outcome_commitment
+from placet.kernel.state import EMPTY_SNAPSHOT, ReadSet, Snapshot
+from placet.outcomes.applying import Call, RunningState
+from placet.outcomes.bounds import bounds_by_tenant
 from placet.privacy.redaction import redact_text
 
 if TYPE_CHECKING:
@@ -35,13 +33,11 @@ if TYPE_CHECKING:
 
     from placet.actions.outcome import OutcomeReport
     from placet.audit.ports import Ledger
-    from placet.audit.records import Commitment
-    from placet.budgets.holds import Excess
-    from placet.controls.breakers.model import BreakerSpec
-    from placet.controls.breakers.ports import BreakerSettings
+    from placet.budgets.give_backs import GiveBackBounds
     from placet.kernel.clock import Clock
     from placet.kernel.policy_files import CurrentFiles
-    from placet.kernel.state import RowKey, Settle
+    from placet.kernel.state import RowKey
+    from placet.outcomes.ports import OutcomeSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,21 +52,12 @@ class OutcomeReceipt:
     """The ids of the budgets that the outcome takes above their limits."""
     held: tuple[str, ...] = ()
     """The ids of the budgets with an excess that waits for a person."""
+    kept: tuple[str, ...] = ()
+    """The ids of the budgets that did not give back all that the call left unused."""
 
 
 OutcomeReply = OutcomeReceipt | PlacetError
 """The reply to one report. Errors are returned, not raised, so that they do not affect other reports of the batch."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Call:
-    """The call that a report is about, with its breakers and its reservation."""
-
-    report: OutcomeReport
-    content_digest: str
-    spec: BreakerSpec | None
-    breakers: tuple[RowKey, ...]
-    reservation: Reservation | None
 
 
 class OutcomeService:
@@ -79,10 +66,13 @@ class OutcomeService:
     def __init__(
         self,
         ledger: Ledger,
-        policies: CurrentFiles[BreakerSettings],
+        policies: CurrentFiles[OutcomeSettings],
         clock: Clock,
         excess_factor: int = OUTCOME_EXCESS_FACTOR,
+        bounds: GiveBackBounds | None = None,
     ) -> None:
+        """`bounds` hold for the give-backs of tenants whose files name none; None gives back everything."""
+        self._bounds = bounds
         self._excess_factor = excess_factor
         self._ledger = ledger
         self._policies = policies
@@ -107,21 +97,23 @@ class OutcomeService:
     async def _round(self, reports: Sequence[OutcomeReport], *, last: bool) -> Sequence[OutcomeReply | None]:
         """Try once. Returns None for a report that must be retried."""
         found = await self._find(reports)
-        calls = [item for item in found if isinstance(item, _Call)]
+        calls = [item for item in found if isinstance(item, Call)]
         running = await self._running(calls, skip_closed_successes=last)
         applied = [running.apply(call) for call in calls]
-        results = iter(await self._ledger.commit([commitment for _, commitment in applied]) if applied else ())
-        outcomes = iter(recorded for recorded, _ in applied)
+        commitments = [each.commitment for each in applied]
+        revocations = [each.revocation for each in applied if each.revocation is not None]  # after what they depend on
+        results = iter(await self._ledger.commit([*commitments, *revocations]) if applied else ())
+        outcomes = iter(each.recorded for each in applied)
         replies: list[OutcomeReply | None] = []
         for item in found:
-            if not isinstance(item, _Call):
+            if not isinstance(item, Call):
                 replies.append(item)
                 continue
             recorded, committed = next(outcomes), isinstance(next(results), Committed)
             replies.append(_receipt(recorded, repeated=False) if committed else None)
         return replies
 
-    async def _find(self, reports: Sequence[OutcomeReport]) -> Sequence[_Call | OutcomeReply | None]:
+    async def _find(self, reports: Sequence[OutcomeReport]) -> Sequence[Call | OutcomeReply | None]:
         """Return the call of each report, or the reply when there is nothing to record.
 
         Returns None for all but the first report of the same call: they are handled in the next round.
@@ -132,7 +124,7 @@ class OutcomeService:
         found = list(await asyncio.gather(*(self._call(report, snapshot) for report in reports)))
         seen: set[RowKey] = set()
         for index, (key, call) in enumerate(zip(keys, found, strict=True)):
-            if not isinstance(call, _Call):
+            if not isinstance(call, Call):
                 continue
             row = snapshot.rows.get(key)
             if row is not None:
@@ -142,7 +134,7 @@ class OutcomeService:
             seen.add(key)
         return found
 
-    async def _call(self, report: OutcomeReport, snapshot: Snapshot) -> _Call | OutcomeReply | None:
+    async def _call(self, report: OutcomeReport, snapshot: Snapshot) -> Call | OutcomeReply | None:
         """Return the call of a report. For other callers than the call's own it does not exist."""
         row = snapshot.rows.get(reservation_key(report.tenant, report.decision_id))
         if row is not None:
@@ -159,84 +151,27 @@ class OutcomeService:
 
     def _call_of(
         self, report: OutcomeReport, caller: str, tool: str, run_id: str, reservation: Reservation | None
-    ) -> _Call | OutcomeReply:
+    ) -> Call | OutcomeReply:
         if caller != report.caller.name:
             return _not_found(report)
         file = files_of(self._policies).get(report.tenant)
         spec = file.breaker if file is not None else None
         breakers = keys_of(spec, report.tenant, tool, run_id) if spec is not None else ()
-        return _Call(report, report.outcome.content_digest(), spec, breakers, reservation)
+        bounds = bounds_by_tenant(self._policies, [report.tenant], self._bounds)[report.tenant]
+        return Call(report, report.outcome.content_digest(), spec, breakers, reservation, bounds)
 
-    async def _running(self, calls: Sequence[_Call], *, skip_closed_successes: bool) -> _Running:
+    async def _running(self, calls: Sequence[Call], *, skip_closed_successes: bool) -> RunningState:
         breakers = {key for call in calls for key in call.breakers}
-        counters = {hold.counter for call in calls if call.reservation is not None for hold in call.reservation.holds}
+        counters = {counter for call in calls for counter in call.counters()}
         snapshot = EMPTY_SNAPSHOT
         if breakers or counters:
             snapshot = await self._ledger.load(ReadSet(sorted(breakers), sorted(counters)))
-        return _Running(
+        return RunningState(
             snapshot, self._clock.wall_us(), self._excess_factor, skip_closed_successes=skip_closed_successes
         )
 
 
-class _Running:
-    """The running state of breakers and counters while the reports of a batch are applied one after the other."""
-
-    def __init__(self, snapshot: Snapshot, now_us: int, excess_factor: int, *, skip_closed_successes: bool) -> None:
-        self._rows = dict(snapshot.rows)
-        self._counters = dict(snapshot.counters)
-        self._excess_factor = excess_factor
-        self._now_us = now_us
-        self._skip_closed_successes = skip_closed_successes
-
-    def apply(self, call: _Call) -> tuple[RecordedOutcome, Commitment]:
-        """Apply a report, and return the outcome to store and its commitment."""
-        report = call.report
-        redacted = replace(report.outcome, error_class=redact_text(report.outcome.error_class))
-        recorded = RecordedOutcome(
-            redacted, call.content_digest, late=False, exceeded_budget_ids=(), taken_at_us=self._now_us
-        )
-        settled: tuple[Settle, ...] = ()
-        excess: tuple[Excess, ...] = ()
-        changes: list[PutIfVersion] = []
-        if call.reservation is not None:
-            settlement = settle(call.reservation, report.outcome, self._counters, self._excess_factor)
-            recorded = replace(recorded, late=settlement.late, exceeded_budget_ids=settlement.exceeded_budget_ids)
-            settled, excess = settlement.changes, settlement.excess
-            self._add(settled)
-            changes.append(PutIfVersion(reservations.to_row(settlement.reservation)))
-        if call.reservation is not None and excess:
-            held = held_excess(call.reservation, excess, self._now_us)
-            recorded = replace(recorded, held=held.budgets)
-            changes.append(PutIfVersion(outcome_excess.to_row(held)))
-        changes.append(PutIfVersion(outcome.to_row(outcome_key(report.tenant, report.decision_id), recorded)))
-        changes += self._update_breakers(call)
-        return recorded, outcome_commitment(report, recorded, settled, changes, excess)
-
-    def _update_breakers(self, call: _Call) -> list[PutIfVersion]:
-        if call.spec is None:
-            return []
-        rows = {key: self._rows.get(key) for key in call.breakers}
-        report = call.report
-        puts = record_outcome(
-            call.spec,
-            rows,
-            report.outcome,
-            report.decision_id,
-            self._now_us,
-            skip_closed_successes=self._skip_closed_successes,
-        )
-        self._rows |= {put.row.key: structs.replace(put.row, version=put.row.version + 1) for put in puts}
-        return puts
-
-    def _add(self, settled: Sequence[Settle]) -> None:
-        snapshot = Snapshot({}, self._counters)
-        for change in settled:
-            usage = snapshot.usage(change.counter)
-            updated = structs.replace(usage, reserved=usage.reserved + change.reserved, used=usage.used + change.used)
-            self._counters[change.counter] = updated
-
-
-def _repeated(call: _Call, recorded: RecordedOutcome) -> OutcomeReply:
+def _repeated(call: Call, recorded: RecordedOutcome) -> OutcomeReply:
     """Return the reply to a report of a call that already has an outcome."""
     if recorded.content_digest != call.content_digest:
         return OutcomeConflictError("another outcome was already reported for this decision; this report is ignored")
@@ -244,7 +179,7 @@ def _repeated(call: _Call, recorded: RecordedOutcome) -> OutcomeReply:
 
 
 def _receipt(recorded: RecordedOutcome, *, repeated: bool) -> OutcomeReceipt:
-    return OutcomeReceipt(repeated, recorded.late, recorded.exceeded_budget_ids, recorded.held)
+    return OutcomeReceipt(repeated, recorded.late, recorded.exceeded_budget_ids, recorded.held, recorded.kept)
 
 
 def _not_found(report: OutcomeReport) -> NotFoundError:

@@ -139,6 +139,10 @@ class BudgetCounter:
     """Negative if more than the limit was used."""
     resets_at: datetime | None
     """End of the window. None for windows that do not end by time: run and lifetime."""
+    given_back: int = 0
+    """Amount that outcomes of calls gave back. Counted only where give-backs are bounded."""
+    kept: int = 0
+    """Part of `used` that no call used: a bound limits what outcomes give back."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,6 +40,8 @@ class OutcomeReceipt:
 
     An operator accepts or drops it: see `ControlClient.outcome_excesses`.
     """
+    kept_budget_ids: tuple[str, ...] = ()
+    """Ids of the budgets that count more than the call used, because a bound limits what outcomes give back."""
 
     @property
     def repeated(self) -> bool:

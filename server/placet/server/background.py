@@ -10,7 +10,7 @@ from placet.server.approvals import COUNT_SECONDS
 from placet.server.certificates import follow_certificates
 from placet.server.ledger_clock import FOLLOW_SECONDS
 from placet.server.loop_watchdog import LoopWatchdog
-from placet.server.outcomes import EXPIRY_SECONDS, SWEEP_SECONDS
+from placet.server.outcomes import EXPIRY_SECONDS, SWEEP_SECONDS, default_give_back_bounds
 from placet.server.tasks import follow_ledger, periodic, probe_store, run_all, unless_skewed
 from placet.server.webhooks import build_webhook_sender
 
@@ -52,11 +52,14 @@ def loops_of_one_process(core: Core, approvals: ApprovalParts) -> list[Loop]:
     """Return the loops that one process runs for all that share the database: expiry, deletion, webhooks, counts."""
     settings, clock, observer, ledger = core.settings, core.clock, core.observer, core.ledger
 
+    async def expire() -> int:
+        return await expire_due(ledger, clock, core.policies, default_give_back_bounds(settings))
+
     async def purge_keys() -> None:
         await purge_idempotency_keys(ledger, clock, settings.idempotency_retention_hours)
 
     loops = [
-        periodic(EXPIRY_SECONDS, unless_skewed(clock, lambda: expire_due(ledger, clock)), observer),
+        periodic(EXPIRY_SECONDS, unless_skewed(clock, expire), observer),
         periodic(EXPIRY_SECONDS, unless_skewed(clock, approvals.service.expire_due), observer),
         periodic(SWEEP_SECONDS, unless_skewed(clock, purge_keys), observer),
     ]

@@ -161,6 +161,11 @@ class ServerObserver:
         """Report that something blocked the event loop, and which functions ran then."""
         self.log.warning("event loop blocked", seconds=seconds, cpu_seconds=cpu_seconds, functions=functions)
 
+    def give_back_refused(self, tenant: str, decision_id: str, budgets: Sequence[str]) -> None:
+        """Report an outcome that did not give back all that its call left unused."""
+        self.metrics.give_backs_refused.inc()
+        self.log.warning("give-back refused", tenant=tenant, decision_id=decision_id, budgets=list(budgets))
+
     def outcome_held(self, tenant: str, decision_id: str, budgets: Sequence[str]) -> None:
         """Report an outcome far above its reservation, of which a part is held for an operator."""
         self.metrics.outcomes_held.inc()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from placet.budgets.give_backs import GiveBackBounds
 from placet.kernel.errors import LedgerUnavailableError
 from placet.outcomes.service import OutcomeReceipt, OutcomeService
 from placet.scheduling.batching import Batcher
@@ -25,11 +26,18 @@ SWEEP_SECONDS: Final = 60.0
 """Interval of the search for expired idempotency keys. They last for hours."""
 
 
+def default_give_back_bounds(settings: Settings) -> GiveBackBounds | None:
+    """Return the bounds of tenants whose files name none: the default ones where callers are authenticated."""
+    return GiveBackBounds() if settings.auth_file else None
+
+
 def build_outcomes(
     settings: Settings, clock: Clock, policies: PolicySource, ledger: Ledger, observer: ServerObserver
 ) -> Batcher[OutcomeReport, OutcomeReply]:
     """Return the batcher to which the transport submits reports."""
-    service = OutcomeService(ledger, policies, clock, settings.outcome_excess_factor)
+    service = OutcomeService(
+        ledger, policies, clock, settings.outcome_excess_factor, default_give_back_bounds(settings)
+    )
 
     async def record(reports: Sequence[OutcomeReport]) -> Sequence[OutcomeReply]:
         try:
@@ -54,5 +62,7 @@ async def _observe(reports: Sequence[OutcomeReport], replies: Sequence[OutcomeRe
         await observer.report_ledger(works=True)
     for report, receipt in recorded:
         observer.metrics.outcomes.labels(report.outcome.status.value).inc()
+        if receipt.kept:
+            observer.give_back_refused(report.tenant, report.decision_id, receipt.kept)
         if receipt.held:
             observer.outcome_held(report.tenant, report.decision_id, receipt.held)

@@ -59,6 +59,9 @@ class Metrics:
         self.outcomes_held = self._counter(
             "placet_outcomes_held", "Outcomes far above their reservation, of which a part is held for an operator"
         )
+        self.give_backs_refused = self._counter(
+            "placet_give_backs_refused", "Outcomes that left budget unused of which a bound kept a part as used"
+        )
         self.refused = self._counter("placet_requests_refused", "Invalid requests")
         self.access_refused = self._counter(
             "placet_access_refused", "Calls refused to their callers, by reason", "reason"

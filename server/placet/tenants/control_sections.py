@@ -7,11 +7,19 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, StrictInt, model_validator
 
+from placet.budgets.give_backs import GiveBackBounds
 from placet.budgets.run_limits import RunLimits
 from placet.controls.autonomy.model import Autonomy, AutonomyLevel, AutonomyRule, ObserveMode
 from placet.controls.breakers.model import BreakerEffect, BreakerScope, BreakerSpec
 from placet.kernel.diagnostics import DocumentDiagnostic
-from placet.kernel.limits import AUTONOMY_RULES_MAX, RUN_SECONDS_MAX
+from placet.kernel.limits import (
+    AUTONOMY_RULES_MAX,
+    GIVE_BACK_PERCENT,
+    GIVE_BACK_PERCENT_MAX,
+    GIVE_BACKS_PER_RUN,
+    GIVE_BACKS_PER_RUN_MAX,
+    RUN_SECONDS_MAX,
+)
 from placet.kernel.money import scaled
 from placet.tenants.fields import (
     PER_MILLE_PLACES,
@@ -69,10 +77,22 @@ class BreakerSection(Section):
         )
 
 
+class GiveBacksSection(Section):
+    """How much reported outcomes may give back."""
+
+    max_per_run: Annotated[StrictInt, Field(ge=0, le=GIVE_BACKS_PER_RUN_MAX)] = GIVE_BACKS_PER_RUN
+    max_percent: Annotated[StrictInt, Field(ge=0, le=GIVE_BACK_PERCENT_MAX)] = GIVE_BACK_PERCENT
+
+    def bounds(self) -> GiveBackBounds:
+        """Return the section as a value."""
+        return GiveBackBounds(self.max_per_run, self.max_percent)
+
+
 class LimitsSection(WorkflowLimits):
-    """The limits of every run, other limits for runs of some workflows, and the circuit breakers."""
+    """The limits of every run, other limits for runs of some workflows, circuit breakers, and give-backs."""
 
     breaker: BreakerSection | None = None
+    give_backs: GiveBacksSection | None = None
     workflows: Mapping[Label, WorkflowLimits] = Field(default_factory=dict)
 
     def of(self, workflow: str) -> RunLimits:
@@ -141,6 +161,8 @@ def limits_data(limits: LimitsSection) -> dict[str, Any]:
         **_run_data(limits.of("")),
         "breaker": _breaker_data(limits.breaker.spec()) if limits.breaker else {},
         "workflows": {name: _run_data(limits.of(name)) for name in limits.workflows},
+        # Not for rules: it makes the revision change.
+        **({"give_backs": limits.give_backs.model_dump()} if limits.give_backs else {}),
     }
 
 

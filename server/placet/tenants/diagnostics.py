@@ -12,7 +12,14 @@ from pydantic import ValidationError
 from placet.kernel.diagnostics import DocumentDiagnostic, Place, did_you_mean
 from placet.tenants.agent_sections import AgentSection
 from placet.tenants.budget_sections import BudgetEntry, BudgetMatch, SpendLimits
-from placet.tenants.control_sections import AutonomySection, BreakerSection, LimitsSection, RuleSection, WorkflowLimits
+from placet.tenants.control_sections import (
+    AutonomySection,
+    BreakerSection,
+    GiveBacksSection,
+    LimitsSection,
+    RuleSection,
+    WorkflowLimits,
+)
 from placet.tenants.fields import DIAGNOSTICS_ERROR, Section
 from placet.tenants.policy import TenantPolicy
 from placet.tenants.sections import (
@@ -48,6 +55,7 @@ SECTIONS: Final[Mapping[tuple[str, ...], type[Section]]] = {
     ("evidence", ANY): EvidenceRule,
     ("limits",): LimitsSection,
     ("limits", "breaker"): BreakerSection,
+    ("limits", "give_backs"): GiveBacksSection,
     ("limits", "workflows", ANY): WorkflowLimits,
     ("pii",): PiiSection,
     ("spend_limits",): SpendLimits,

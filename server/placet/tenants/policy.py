@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from placet.actions.bindings import Binding
+    from placet.budgets.give_backs import GiveBackBounds
     from placet.budgets.model import Budget
     from placet.budgets.run_limits import RunLimits
     from placet.controls.agents.model import AgentRegister
@@ -67,6 +68,7 @@ class CompiledTenantPolicy:
     agents: AgentRegister | None
     """The registered agents; None for a tenant that registers none and demands none."""
     breaker: BreakerSpec | None
+    give_backs: GiveBackBounds | None
     schemas: Mapping[str, bytes]
     """Tool -> the JSON Schema of its params."""
     permits_always: bool
@@ -97,6 +99,7 @@ class TenantPolicy(TenantDocument):
             autonomy=self.autonomy.value(),
             agents=agent_register(self.agents, self.agents_mode),
             breaker=self.limits.breaker.spec() if self.limits.breaker else None,
+            give_backs=self.limits.give_backs.bounds() if self.limits.give_backs else None,
             schemas={
                 tool: exact_json(spec.params_schema)
                 for tool, spec in self.tools.items()
@@ -159,6 +162,11 @@ class TenantPolicy(TenantDocument):
     def breaker(self) -> BreakerSpec | None:
         """The settings of circuit breakers; None when the tenant has none."""
         return self.compiled.breaker
+
+    @property
+    def give_backs(self) -> GiveBackBounds | None:
+        """The bounds of what outcomes give back; None when the file names none."""
+        return self.compiled.give_backs
 
     @property
     def autonomy_levels(self) -> Autonomy:

@@ -144,20 +144,22 @@ class ReportOutcomeRequest(_message.Message):
     def __init__(self, tenant: _Optional[str] = ..., decision_id: _Optional[str] = ..., status: _Optional[_Union[OutcomeStatus, str]] = ..., latency_ms: _Optional[int] = ..., tokens: _Optional[int] = ..., cost_micros: _Optional[int] = ..., amount_minor_units: _Optional[int] = ..., error_class: _Optional[str] = ..., result_digest: _Optional[str] = ...) -> None: ...
 
 class ReportOutcomeResponse(_message.Message):
-    __slots__ = ("repeated", "late", "overspent", "held", "duplicate", "exceeded_budget_ids")
+    __slots__ = ("repeated", "late", "overspent", "held", "duplicate", "exceeded_budget_ids", "kept_budget_ids")
     REPEATED_FIELD_NUMBER: _ClassVar[int]
     LATE_FIELD_NUMBER: _ClassVar[int]
     OVERSPENT_FIELD_NUMBER: _ClassVar[int]
     HELD_FIELD_NUMBER: _ClassVar[int]
     DUPLICATE_FIELD_NUMBER: _ClassVar[int]
     EXCEEDED_BUDGET_IDS_FIELD_NUMBER: _ClassVar[int]
+    KEPT_BUDGET_IDS_FIELD_NUMBER: _ClassVar[int]
     repeated: bool
     late: bool
     overspent: _containers.RepeatedScalarFieldContainer[str]
     held: _containers.RepeatedScalarFieldContainer[str]
     duplicate: bool
     exceeded_budget_ids: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, repeated: _Optional[bool] = ..., late: _Optional[bool] = ..., overspent: _Optional[_Iterable[str]] = ..., held: _Optional[_Iterable[str]] = ..., duplicate: _Optional[bool] = ..., exceeded_budget_ids: _Optional[_Iterable[str]] = ...) -> None: ...
+    kept_budget_ids: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, repeated: _Optional[bool] = ..., late: _Optional[bool] = ..., overspent: _Optional[_Iterable[str]] = ..., held: _Optional[_Iterable[str]] = ..., duplicate: _Optional[bool] = ..., exceeded_budget_ids: _Optional[_Iterable[str]] = ..., kept_budget_ids: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class WatchDecisionRequest(_message.Message):
     __slots__ = ("tenant", "decision_id", "cursor")

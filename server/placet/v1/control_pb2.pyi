@@ -490,7 +490,7 @@ class Budget(_message.Message):
     def __init__(self, id: _Optional[str] = ..., unit: _Optional[str] = ..., scope: _Optional[str] = ..., window: _Optional[str] = ..., timezone: _Optional[str] = ..., limit: _Optional[int] = ..., on_exceed: _Optional[str] = ..., counters: _Optional[_Iterable[_Union[BudgetCounter, _Mapping]]] = ..., current: _Optional[bool] = ..., currency: _Optional[str] = ..., budget_scope: _Optional[_Union[BudgetScope, str]] = ..., budget_window: _Optional[_Union[BudgetWindow, str]] = ..., exceed_action: _Optional[_Union[BudgetExceedAction, str]] = ...) -> None: ...
 
 class BudgetCounter(_message.Message):
-    __slots__ = ("scope_key", "window_key", "used", "reserved", "remaining", "resets_at", "unit")
+    __slots__ = ("scope_key", "window_key", "used", "reserved", "remaining", "resets_at", "unit", "given_back", "kept")
     SCOPE_KEY_FIELD_NUMBER: _ClassVar[int]
     WINDOW_KEY_FIELD_NUMBER: _ClassVar[int]
     USED_FIELD_NUMBER: _ClassVar[int]
@@ -498,6 +498,8 @@ class BudgetCounter(_message.Message):
     REMAINING_FIELD_NUMBER: _ClassVar[int]
     RESETS_AT_FIELD_NUMBER: _ClassVar[int]
     UNIT_FIELD_NUMBER: _ClassVar[int]
+    GIVEN_BACK_FIELD_NUMBER: _ClassVar[int]
+    KEPT_FIELD_NUMBER: _ClassVar[int]
     scope_key: str
     window_key: str
     used: int
@@ -505,7 +507,9 @@ class BudgetCounter(_message.Message):
     remaining: int
     resets_at: _timestamp_pb2.Timestamp
     unit: str
-    def __init__(self, scope_key: _Optional[str] = ..., window_key: _Optional[str] = ..., used: _Optional[int] = ..., reserved: _Optional[int] = ..., remaining: _Optional[int] = ..., resets_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., unit: _Optional[str] = ...) -> None: ...
+    given_back: int
+    kept: int
+    def __init__(self, scope_key: _Optional[str] = ..., window_key: _Optional[str] = ..., used: _Optional[int] = ..., reserved: _Optional[int] = ..., remaining: _Optional[int] = ..., resets_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., unit: _Optional[str] = ..., given_back: _Optional[int] = ..., kept: _Optional[int] = ...) -> None: ...
 
 class GetBudgetsResponse(_message.Message):
     __slots__ = ("budgets",)

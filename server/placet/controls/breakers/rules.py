@@ -107,18 +107,27 @@ def claim_probes(probes: tuple[Probe, ...], decision_id: str, now_us: int) -> tu
 
 
 def record_outcome(
-    spec: BreakerSpec, rows: Rows, outcome: Outcome, decision_id: str, now_us: int, *, skip_closed_successes: bool
+    spec: BreakerSpec,
+    rows: Rows,
+    outcome: Outcome,
+    decision_id: str,
+    now_us: int,
+    *,
+    skip_closed_successes: bool,
+    not_executed_fails: bool = False,
 ) -> list[PutIfVersion]:
     """Return the changes by which an outcome updates the breakers that watch the call.
 
     `skip_closed_successes` leaves out successes that a closed breaker would only count. That does not make the
-    breaker less strict, and reports at the same time do not conflict.
+    breaker less strict, and reports at the same time do not conflict. `not_executed_fails` counts a call that was not
+    executed as a failure of its run, so that a run cannot go on forever by such reports.
     """
-    ok = _IS_SUCCESS.get(outcome.status)
-    if ok is None:
-        return []
     changes = []
     for key, row in rows.items():
+        ok = _IS_SUCCESS.get(outcome.status)
+        if ok is None and not (not_executed_fails and key.id.startswith(f"{BreakerScope.RUN}:")):
+            continue
+        ok = bool(ok)
         before = _state(row)
         after = on_outcome(before, ok=ok, now_us=now_us, spec=spec, decision_id=decision_id)
         is_closed_success = ok and before.phase is Phase.CLOSED

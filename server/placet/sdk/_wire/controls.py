@@ -149,6 +149,8 @@ def budget_counter_from_proto(message: control_pb2.BudgetCounter) -> BudgetCount
         reserved=message.reserved,
         remaining=message.remaining,
         resets_at=time_from_proto(message.resets_at),
+        given_back=message.given_back,
+        kept=message.kept,
     )
 
 

@@ -60,6 +60,7 @@ def receipt_from_answer(answer: bytes | Failure) -> OutcomeReceipt:
         late=message.late,
         exceeded_budget_ids=tuple(message.exceeded_budget_ids or message.overspent),
         held=tuple(message.held),
+        kept_budget_ids=tuple(message.kept_budget_ids),
     )
 
 

@@ -37,7 +37,17 @@ _COLUMNS: Final = (
     "reserved",
     "remaining",
 )
-_COUNTER_COLUMNS: Final = ("scope_key", "window_key", "unit", "used", "reserved", "remaining", "resets_at")
+_COUNTER_COLUMNS: Final = (
+    "scope_key",
+    "window_key",
+    "unit",
+    "used",
+    "reserved",
+    "remaining",
+    "given_back",
+    "kept",
+    "resets_at",
+)
 _VALUES: Final = ("used", "reserved", "remaining")
 BudgetId = Annotated[str, typer.Argument(help="The id of the budget.", metavar="BUDGET")]
 
@@ -146,6 +156,7 @@ def _print_budget(budget: sdk.Budget) -> None:
             counter.window_key,
             counter.unit,
             *_values(counter, budget.currency),
+            *_give_backs(counter, budget.currency),
             time_text(counter.resets_at),
         )
         for counter in budget.counters
@@ -168,6 +179,11 @@ def _values(counter: sdk.BudgetCounter, currency: str) -> tuple[str, ...]:
     """Return used, reserved and remaining as people read them."""
     values = (counter.used, counter.reserved, counter.remaining)
     return tuple(format_count(value, counter.unit, currency) for value in values)
+
+
+def _give_backs(counter: sdk.BudgetCounter, currency: str) -> tuple[str, ...]:
+    """Return what outcomes gave back, and what a bound kept as used, as people read them."""
+    return tuple(format_count(value, counter.unit, currency) for value in (counter.given_back, counter.kept))
 
 
 def _unit(budget: sdk.Budget) -> str:
@@ -197,6 +213,8 @@ def _counter_document(counter: sdk.BudgetCounter) -> dict[str, Any]:
         "used": counter.used,
         "reserved": counter.reserved,
         "remaining": counter.remaining,
+        "given_back": counter.given_back,
+        "kept": counter.kept,
         "resets_at": time_text(counter.resets_at),
     }
 

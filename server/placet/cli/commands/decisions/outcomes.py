@@ -85,7 +85,11 @@ def report_command(  # noqa: PLR0913 - one option for each field of a report
             result_digest=result_digest,
         )
     if output is Output.JSON:
-        budgets = {"overspent": list(receipt.exceeded_budget_ids), "held": list(receipt.held)}
+        budgets = {
+            "overspent": list(receipt.exceeded_budget_ids),
+            "held": list(receipt.held),
+            "kept": list(receipt.kept_budget_ids),
+        }
         print_json({"repeated": receipt.duplicate, "late": receipt.late, **budgets})
         return
     fields = {
@@ -93,5 +97,6 @@ def report_command(  # noqa: PLR0913 - one option for each field of a report
         "late": "yes" if receipt.late else "no",
         "overspent": ", ".join(receipt.exceeded_budget_ids),
         "held": ", ".join(receipt.held),
+        "kept": ", ".join(receipt.kept_budget_ids),
     }
     print_fields(fields.items())

@@ -57,7 +57,7 @@ class AuthorizationServicer(OutcomeMethods):
         """Decide one action."""
         received_at_us = self.clock.wall_us()
         proposal = await self.turns.take(parsing(request, _traceparent(context)))
-        [decision] = await self._decide([proposal], received_at_us, context.time_remaining())
+        [decision] = await self._decide([request], [proposal], received_at_us, context.time_remaining())
         fields: Any = self._fields(request, proposal, decision)
         return authorization_pb2.AuthorizeResponse(decision=fields)
 
@@ -67,7 +67,7 @@ class AuthorizationServicer(OutcomeMethods):
         """Decide a plan, in order, in one commit."""
         received_at_us = self.clock.wall_us()
         proposals = await self.turns.take(parsing_batch(request, _traceparent(context)))
-        decisions = await self._decide(proposals, received_at_us, context.time_remaining())
+        decisions = await self._decide(request.requests, proposals, received_at_us, context.time_remaining())
         return await self.turns.take(self._response(request.requests, proposals, decisions))
 
     async def AuthorizeStream(
@@ -77,7 +77,7 @@ class AuthorizationServicer(OutcomeMethods):
         received_at_us = self.clock.wall_us()
         seconds = streamed.timeout_ms / 1_000 if streamed.timeout_ms else context.time_remaining()
         proposal = await self.turns.take(parsing(streamed.request, streamed.traceparent or _traceparent(context)))
-        [decision] = await self._decide([proposal], received_at_us, seconds)
+        [decision] = await self._decide([streamed.request], [proposal], received_at_us, seconds)
         fields: Any = self._fields(streamed.request, proposal, decision)
         return authorization_pb2.StreamedResponse(id=streamed.id, decision=fields)
 
@@ -112,7 +112,11 @@ class AuthorizationServicer(OutcomeMethods):
         return decision_fields(decision, permit, url)
 
     async def _decide(
-        self, proposals: Sequence[Proposal], received_at_us: int, seconds: float | None
+        self,
+        messages: Sequence[authorization_pb2.AuthorizeRequest],
+        proposals: Sequence[Proposal],
+        received_at_us: int,
+        seconds: float | None,
     ) -> Sequence[Decision]:
         caller = current_caller()
         if proofs := current_user_proofs():
@@ -120,7 +124,10 @@ class AuthorizationServicer(OutcomeMethods):
                 proposal if proof is None else replace(proposal, user_proof=proof)
                 for proposal, proof in zip(proposals, proofs, strict=True)
             ]
-        requests = [Request(proposal, caller, received_at_us, call=proposals) for proposal in proposals]
+        requests = [
+            Request(proposal, caller, received_at_us, proposals, message.include_permit)
+            for message, proposal in zip(messages, proposals, strict=True)
+        ]
         flow = self.flows.of(proposals[0].identity.tenant)
         answers = await self.decisions.submit(requests, flow, seconds)
         decisions: list[Decision] = []

@@ -125,4 +125,6 @@ def _counter_to_proto(state: CounterState) -> control_pb2.BudgetCounter:
         remaining=state.left,
         resets_at=optional_timestamp(state.resets_at_us),
         unit=state.key.unit,
+        given_back=state.given_back,
+        kept=state.kept,
     )

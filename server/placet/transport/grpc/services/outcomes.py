@@ -44,6 +44,7 @@ class OutcomeMethods(authorization_pb2_grpc.AuthorizationServiceServicer):
             held=reply.held,
             duplicate=reply.repeated,
             exceeded_budget_ids=reply.exceeded_budget_ids,
+            kept_budget_ids=reply.kept,
         )
 
 
