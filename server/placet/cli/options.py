@@ -8,18 +8,25 @@ import math
 import os
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from placet import sdk
 from placet.cli.rendering.output import Output
 from placet.kernel.diagnostics import closest
 from placet.kernel.errors import ConfigurationError
 from placet.matching.addresses import PORT_MAX, split_address
+from placet.sdk._transport.tls import environment_credentials
 from placet.sdk.defaults import CALL_SECONDS_MAX
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _PREFIX: Final = "PLACET_"
 _ADDRESS: Final = "ADDRESS"
+CREDENTIALS: Final = ("PLACET_TOKEN", "PLACET_TLS_CERT_FILE")
+"""Variables with a credential that says who calls."""
 _MISSPELT_MIN: Final = 0.85
 """Similarity from which a word counts as a misspelling. ``OPA_ADDRESS``, which is a setting, is less similar."""
 
@@ -32,10 +39,17 @@ def finite(seconds: float) -> float:
 
 
 def reachable(address: str | None) -> str | None:
-    """Return the address of a server. BadParameter when it has no host or no usable port."""
+    """Return the address of a server. BadParameter when it has no host or no usable port.
+
+    Also BadParameter when the environment names files of a certificate that cannot be used.
+    """
     if address is None:
         return None
     _refuse_misspelt_variable()
+    try:
+        environment_credentials()
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
     try:
         _, port = split_address(address)
     except ValueError:
@@ -83,6 +97,20 @@ def _or_login_name(actor: str) -> str:
     raise ConfigurationError("--as: this machine has no login name; write your name, e.g. --as ann")
 
 
+def _or_credential(actor: str) -> str:
+    """Return the actor; empty if a credential says who calls, else by default the login name."""
+    return actor if not actor and any(os.environ.get(name) for name in CREDENTIALS) else _or_login_name(actor)
+
+
+def voter(actor: str, roles: Sequence[str] | None) -> sdk.Person | None:
+    """Return the person for a call, None if the credential says who calls. BadParameter for roles without a name."""
+    if actor:
+        return sdk.Person(actor, roles or ())
+    if roles:
+        raise typer.BadParameter("--role: your credential says which roles you have; leave it out, or add --as")
+    return None
+
+
 Address = Annotated[
     str,
     typer.Option(
@@ -115,6 +143,16 @@ Actor = Annotated[
         metavar="NAME",
         show_default=False,
         callback=_or_login_name,
+    ),
+]
+ActingPerson = Annotated[
+    str,
+    typer.Option(
+        "--as",
+        help="Your name, for the record. Default: whom your credential proves, without one your login name.",
+        metavar="NAME",
+        show_default=False,
+        callback=_or_credential,
     ),
 ]
 Reason = Annotated[str, typer.Option(help="The reason, for the record.", metavar="TEXT")]

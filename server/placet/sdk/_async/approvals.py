@@ -44,6 +44,9 @@ class AsyncApprovalClient(AsyncBaseClient):
         credentials: Credentials of a TLS connection, see `tls_credentials`. None takes them from the variables
             PLACET_TLS_CA_FILE, PLACET_TLS_CERT_FILE and PLACET_TLS_KEY_FILE; without them there is no TLS.
 
+    With a server that authenticates its callers, people are who their credential says: pass None for `approver`,
+    `actor` and `viewer`. Another person than the credential's is refused with ``PERSON_MISMATCH``.
+
     Each method raises CallFailedError if the call fails, and InvalidRequestError if an argument is invalid. If a vote
     cannot count, `failure.error` of the CallFailedError is the stable id of the cause, such as ``VOTED_ALREADY``. A
     vote is sent once; if there is no response, `get` shows whether it counted.
@@ -64,16 +67,20 @@ class AsyncApprovalClient(AsyncBaseClient):
 
     async def get(self, tenant: str, approval_id: str, viewer: Person | None = None) -> Approval:
         """Return one approval. Only a `viewer` who may vote sees sensitive values of the parameters."""
-        message = approval_pb2.GetApprovalRequest(
-            viewer=person_to_proto("viewer", viewer) if viewer is not None else None
-        )
+        message = approval_pb2.GetApprovalRequest(viewer=person_to_proto("viewer", viewer))
         request = set_fields(message, "", tenant=tenant, approval_id=approval_id)
         parse = approval_pb2.GetApprovalResponse.FromString
         response = await self._channel.read(methods.GET_APPROVAL, request, parse, self._timeout)
         return approval_from_proto(response.approval)
 
     async def approve(
-        self, tenant: str, approval_id: str, approver: Person, *, reason: str = "", action_digest: str = ""
+        self,
+        tenant: str,
+        approval_id: str,
+        approver: Person | None = None,
+        *,
+        reason: str = "",
+        action_digest: str = "",
     ) -> Approval:
         """Vote for an action, and return the approval after the vote.
 
@@ -88,7 +95,7 @@ class AsyncApprovalClient(AsyncBaseClient):
         response = await self._channel.change(methods.APPROVE_ACTION, request, parse, self._timeout)
         return approval_from_proto(response.approval)
 
-    async def reject(self, tenant: str, approval_id: str, approver: Person, reason: str) -> Approval:
+    async def reject(self, tenant: str, approval_id: str, approver: Person | None, reason: str) -> Approval:
         """Vote against an action, and return the approval, which is then rejected. `reason` is required."""
         message = approval_pb2.RejectActionRequest(approver=person_to_proto("approver", approver))
         request = set_fields(message, "", tenant=tenant, approval_id=approval_id, reason=reason)
@@ -96,7 +103,7 @@ class AsyncApprovalClient(AsyncBaseClient):
         response = await self._channel.change(methods.REJECT_ACTION, request, parse, self._timeout)
         return approval_from_proto(response.approval)
 
-    async def cancel(self, tenant: str, approval_id: str, actor: Person, reason: str = "") -> Approval:
+    async def cancel(self, tenant: str, approval_id: str, actor: Person | None = None, reason: str = "") -> Approval:
         """Withdraw a request for approval, and return it.
 
         `actor` is the user on whose behalf the request was made, or a person who may vote.
@@ -107,7 +114,7 @@ class AsyncApprovalClient(AsyncBaseClient):
         response = await self._channel.change(methods.CANCEL_APPROVAL, request, parse, self._timeout)
         return approval_from_proto(response.approval)
 
-    async def void_votes(self, person: str, actor: Person, reason: str, *, tenant: str = "") -> VoidedVotes:
+    async def void_votes(self, person: str, actor: Person | None, reason: str, *, tenant: str = "") -> VoidedVotes:
         """Void the votes of a person whose account was stolen, in one tenant or, if `tenant` is empty, in all.
 
         Pending approvals lose the vote. Permits of approvals that were used are revoked if too few votes remain. Before

@@ -61,7 +61,8 @@ class AsyncControlClient(AsyncBaseClient):
     Safe to use from several event loops.
 
     Each change takes the `actor`, the id of the person who makes it, and the `reason`, at most 1,024 bytes; the audit
-    trail records both. A change that gives agents more freedom waits until a second person requests the same: the
+    trail records both. Leave the actor out if the server authenticates its callers: the credential says who calls. A
+    change that gives agents more freedom waits until a second person requests the same: the
     result then has a `pending_request`, and nothing is changed yet. With `strict`, the server rejects a change that
     matches nothing known, such as a misspelt tool; without it, the change is made and the result has `warnings`.
 
@@ -81,7 +82,7 @@ class AsyncControlClient(AsyncBaseClient):
         return policy_status_from_proto(await self._read(methods.GET_POLICY_STATUS, request, parse))
 
     async def confirm_policy(
-        self, policy_revision: str, *, actor: str, reason: str, timeout: float = CONFIRM_TIMEOUT_SECONDS
+        self, policy_revision: str, *, actor: str = "", reason: str, timeout: float = CONFIRM_TIMEOUT_SECONDS
     ) -> PolicyConfirmed:
         """Confirm the policy that waits as `PolicyStatus.held_revision`: it then decides on all replicas, for good."""
         message = control_pb2.ConfirmPolicyRequest(actor=actor_to_proto(actor))
@@ -100,7 +101,7 @@ class AsyncControlClient(AsyncBaseClient):
         scope: KillScope,
         value: str = "",
         *,
-        actor: str,
+        actor: str = "",
         reason: str,
         tenant: str = "",
         expires_after_seconds: int = 0,
@@ -122,7 +123,7 @@ class AsyncControlClient(AsyncBaseClient):
         return kill_switch_set_from_proto(response)
 
     async def clear_kill_switch(
-        self, kill_switch_id: str, *, actor: str, reason: str, tenant: str = ""
+        self, kill_switch_id: str, *, actor: str = "", reason: str, tenant: str = ""
     ) -> ControlRequest | None:
         """Clear a kill switch, and return None, or the request that waits for a second person.
 
@@ -150,7 +151,7 @@ class AsyncControlClient(AsyncBaseClient):
         tenant: str,
         level: Autonomy,
         *,
-        actor: str,
+        actor: str = "",
         reason: str,
         workflow: str = "",
         tool: str = "",
@@ -202,7 +203,7 @@ class AsyncControlClient(AsyncBaseClient):
         scope_key: str,
         amount: int,
         *,
-        actor: str,
+        actor: str = "",
         reason: str,
         strict: bool = False,
     ) -> BudgetAdjusted:
@@ -236,7 +237,7 @@ class AsyncControlClient(AsyncBaseClient):
                 return tuple(excesses)
 
     async def decide_outcome_excess(
-        self, tenant: str, decision_id: str, *, accept: bool, actor: str, reason: str
+        self, tenant: str, decision_id: str, *, accept: bool, actor: str = "", reason: str
     ) -> OutcomeExcess:
         """Count such an amount, or drop it. The caller that reported it and the call's agent and user cannot do so."""
         request = excess_verdict_to_proto(tenant, decision_id, accept=accept, actor=actor, reason=reason)

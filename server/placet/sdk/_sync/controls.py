@@ -62,7 +62,8 @@ class ControlClient(BaseClient):
     Safe to use from several threads.
 
     Each change takes the `actor`, the id of the person who makes it, and the `reason`, at most 1,024 bytes; the audit
-    trail records both. A change that gives agents more freedom waits until a second person requests the same: the
+    trail records both. Leave the actor out if the server authenticates its callers: the credential says who calls. A
+    change that gives agents more freedom waits until a second person requests the same: the
     result then has a `pending_request`, and nothing is changed yet. With `strict`, the server rejects a change that
     matches nothing known, such as a misspelt tool; without it, the change is made and the result has `warnings`.
 
@@ -82,7 +83,7 @@ class ControlClient(BaseClient):
         return policy_status_from_proto(self._read(methods.GET_POLICY_STATUS, request, parse))
 
     def confirm_policy(
-        self, policy_revision: str, *, actor: str, reason: str, timeout: float = CONFIRM_TIMEOUT_SECONDS
+        self, policy_revision: str, *, actor: str = "", reason: str, timeout: float = CONFIRM_TIMEOUT_SECONDS
     ) -> PolicyConfirmed:
         """Confirm the policy that waits as `PolicyStatus.held_revision`: it then decides on all replicas, for good."""
         message = control_pb2.ConfirmPolicyRequest(actor=actor_to_proto(actor))
@@ -101,7 +102,7 @@ class ControlClient(BaseClient):
         scope: KillScope,
         value: str = "",
         *,
-        actor: str,
+        actor: str = "",
         reason: str,
         tenant: str = "",
         expires_after_seconds: int = 0,
@@ -123,7 +124,7 @@ class ControlClient(BaseClient):
         return kill_switch_set_from_proto(response)
 
     def clear_kill_switch(
-        self, kill_switch_id: str, *, actor: str, reason: str, tenant: str = ""
+        self, kill_switch_id: str, *, actor: str = "", reason: str, tenant: str = ""
     ) -> ControlRequest | None:
         """Clear a kill switch, and return None, or the request that waits for a second person.
 
@@ -151,7 +152,7 @@ class ControlClient(BaseClient):
         tenant: str,
         level: Autonomy,
         *,
-        actor: str,
+        actor: str = "",
         reason: str,
         workflow: str = "",
         tool: str = "",
@@ -203,7 +204,7 @@ class ControlClient(BaseClient):
         scope_key: str,
         amount: int,
         *,
-        actor: str,
+        actor: str = "",
         reason: str,
         strict: bool = False,
     ) -> BudgetAdjusted:
@@ -237,7 +238,7 @@ class ControlClient(BaseClient):
                 return tuple(excesses)
 
     def decide_outcome_excess(
-        self, tenant: str, decision_id: str, *, accept: bool, actor: str, reason: str
+        self, tenant: str, decision_id: str, *, accept: bool, actor: str = "", reason: str
     ) -> OutcomeExcess:
         """Count such an amount, or drop it. The caller that reported it and the call's agent and user cannot do so."""
         request = excess_verdict_to_proto(tenant, decision_id, accept=accept, actor=actor, reason=reason)

@@ -45,8 +45,10 @@ _DECISION_STATES: Final = {
 }
 
 
-def person_to_proto(field: str, person: Person) -> person_pb2.Person:
-    """Return the message for the person in `field`. Raises InvalidRequestError."""
+def person_to_proto(field: str, person: Person | None) -> person_pb2.Person | None:
+    """Return the message for the person in `field`, None for None. Raises InvalidRequestError."""
+    if person is None:
+        return None
     require_type(Person, field, person)
     message = person_pb2.Person(roles=require_strings(f"{field}.roles", person.roles))
     return set_fields(message, f"{field}.", id=person.id)

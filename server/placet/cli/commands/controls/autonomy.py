@@ -11,7 +11,7 @@ from placet import sdk
 from placet.cli.groups import warn_renamed
 from placet.cli.notices import exit_pending, warn, warn_unknown_tenant
 from placet.cli.options import (  # noqa: TC001 - typer reads them
-    Actor,
+    ActingPerson,
     Address,
     OutputOption,
     Reason,
@@ -68,7 +68,7 @@ def set_command(  # noqa: PLR0913 - one option for each field
     tool: Tool = "",
     agent: Agent = "",
     strict: Strict = False,
-    actor: Actor = "",
+    actor: ActingPerson = "",
     address: Address = DEFAULT_ADDRESS,
     timeout: Timeout = DEFAULT_TIMEOUT_SECONDS,
     output: OutputOption = Output.TABLE,
@@ -98,7 +98,7 @@ def unset_command(  # noqa: PLR0913 - one option for each field
     tool: Tool = "",
     agent: Agent = "",
     strict: Strict = False,
-    actor: Actor = "",
+    actor: ActingPerson = "",
     address: Address = DEFAULT_ADDRESS,
     timeout: Timeout = DEFAULT_TIMEOUT_SECONDS,
     output: OutputOption = Output.TABLE,

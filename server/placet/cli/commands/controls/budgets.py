@@ -10,7 +10,7 @@ from placet import sdk
 from placet.cli.commands.controls.excesses import accept_command, drop_command, excesses_command
 from placet.cli.notices import exit_pending, warn, warn_unknown_tenant
 from placet.cli.options import (  # noqa: TC001 - typer reads them
-    Actor,
+    ActingPerson,
     Address,
     OutputOption,
     Reason,
@@ -116,7 +116,7 @@ def adjust_command(  # noqa: PLR0913 - one option for each field
     amount: Amount,
     reason: Reason,
     strict: Strict = False,
-    actor: Actor = "",
+    actor: ActingPerson = "",
     address: Address = DEFAULT_ADDRESS,
     timeout: Timeout = DEFAULT_TIMEOUT_SECONDS,
     output: OutputOption = Output.TABLE,

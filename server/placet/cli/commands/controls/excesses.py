@@ -8,7 +8,7 @@ import typer
 
 from placet import sdk
 from placet.cli.notices import warn_unknown_tenant
-from placet.cli.options import Actor, Address, OutputOption, Reason, Tenant, Timeout  # noqa: TC001 - typer reads them
+from placet.cli.options import ActingPerson, Address, OutputOption, Reason, Tenant, Timeout  # noqa: TC001 - typer reads them
 from placet.cli.rendering.amounts import format_count
 from placet.cli.rendering.documents import time_text
 from placet.cli.rendering.output import Output, print_json, print_table
@@ -46,7 +46,7 @@ def accept_command(
     *,
     tenant: Tenant,
     reason: Reason,
-    actor: Actor = "",
+    actor: ActingPerson = "",
     address: Address = DEFAULT_ADDRESS,
     timeout: Timeout = DEFAULT_TIMEOUT_SECONDS,
     output: OutputOption = Output.TABLE,
@@ -67,7 +67,7 @@ def drop_command(
     *,
     tenant: Tenant,
     reason: Reason,
-    actor: Actor = "",
+    actor: ActingPerson = "",
     address: Address = DEFAULT_ADDRESS,
     timeout: Timeout = DEFAULT_TIMEOUT_SECONDS,
     output: OutputOption = Output.TABLE,

@@ -10,7 +10,7 @@ from placet import sdk
 from placet.cli.groups import AliasGroup
 from placet.cli.notices import exit_pending, warn, warn_unknown_tenant
 from placet.cli.options import (  # noqa: TC001 - typer reads them
-    Actor,
+    ActingPerson,
     Address,
     OutputOption,
     Reason,
@@ -87,7 +87,7 @@ def set_command(  # noqa: PLR0913 - one option for each scope
     tenant: Tenant = "",
     expires: Expires = None,
     strict: Strict = False,
-    actor: Actor = "",
+    actor: ActingPerson = "",
     address: Address = DEFAULT_ADDRESS,
     timeout: Timeout = KILL_TIMEOUT_SECONDS,
     output: OutputOption = Output.TABLE,
@@ -131,7 +131,7 @@ def clear_command(
     *,
     reason: Reason,
     tenant: SwitchTenant = "",
-    actor: Actor = "",
+    actor: ActingPerson = "",
     address: Address = DEFAULT_ADDRESS,
     timeout: Timeout = DEFAULT_TIMEOUT_SECONDS,
     output: OutputOption = Output.TABLE,

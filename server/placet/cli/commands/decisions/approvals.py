@@ -9,14 +9,15 @@ import typer
 
 from placet import sdk
 from placet.cli.notices import warn, warn_unknown_tenant
-from placet.cli.options import (  # noqa: TC001 - typer reads them
-    Actor,
+from placet.cli.options import (
+    ActingPerson,
     Address,
     Limit,
     OutputOption,
     Reason,
     Tenant,
     Timeout,
+    voter,
 )
 from placet.cli.rendering import exit_codes
 from placet.cli.rendering.approval_documents import (
@@ -97,7 +98,7 @@ def show_command(
     approval_id: ApprovalId,
     *,
     tenant: Tenant,
-    actor: Actor = "",
+    actor: ActingPerson = "",
     role: Roles = None,
     address: Address = DEFAULT_ADDRESS,
     timeout: Timeout = DEFAULT_TIMEOUT_SECONDS,
@@ -110,7 +111,7 @@ def show_command(
     Example: placet approvals show apr_0190c3... --tenant acme --as u_1 --role support_lead
     """
     with sdk.ApprovalClient(address, timeout=timeout) as client:
-        _show(client.get(tenant, approval_id, sdk.Person(actor, role or ())), output)
+        _show(client.get(tenant, approval_id, voter(actor, role)), output)
 
 
 @app.command("approve")
@@ -118,7 +119,7 @@ def approve_command(  # noqa: PLR0913 - one option for each field of a vote
     approval_id: ApprovalId,
     *,
     tenant: Tenant,
-    actor: Actor = "",
+    actor: ActingPerson = "",
     role: Roles = None,
     reason: OptionalReason = "",
     digest: Digest = "",
@@ -133,7 +134,7 @@ def approve_command(  # noqa: PLR0913 - one option for each field of a vote
     Example: placet approvals approve apr_0190c3... --tenant acme --as u_1 --role support_lead
     """
     with sdk.ApprovalClient(address, timeout=timeout) as client:
-        person = sdk.Person(actor, role or ())
+        person = voter(actor, role)
         _show(client.approve(tenant, approval_id, person, reason=reason, action_digest=digest), output)
 
 
@@ -143,7 +144,7 @@ def reject_command(
     *,
     tenant: Tenant,
     reason: Annotated[str, typer.Option(help="The reason, for the record and the caller.", metavar="TEXT")],
-    actor: Actor = "",
+    actor: ActingPerson = "",
     role: Roles = None,
     address: Address = DEFAULT_ADDRESS,
     timeout: Timeout = DEFAULT_TIMEOUT_SECONDS,
@@ -156,7 +157,7 @@ def reject_command(
     Example: placet approvals reject apr_0190c3... --tenant acme --as u_1 --role support_lead --reason 'wrong charge'
     """
     with sdk.ApprovalClient(address, timeout=timeout) as client:
-        _show(client.reject(tenant, approval_id, sdk.Person(actor, role or ()), reason), output)
+        _show(client.reject(tenant, approval_id, voter(actor, role), reason), output)
 
 
 @app.command("cancel")
@@ -164,7 +165,7 @@ def cancel_command(
     approval_id: ApprovalId,
     *,
     tenant: Tenant,
-    actor: Actor = "",
+    actor: ActingPerson = "",
     role: Roles = None,
     reason: OptionalReason = "",
     address: Address = DEFAULT_ADDRESS,
@@ -178,7 +179,7 @@ def cancel_command(
     Example: placet approvals cancel apr_0190c3... --tenant acme --as u_4812
     """
     with sdk.ApprovalClient(address, timeout=timeout) as client:
-        _show(client.cancel(tenant, approval_id, sdk.Person(actor, role or ()), reason), output)
+        _show(client.cancel(tenant, approval_id, voter(actor, role), reason), output)
 
 
 @app.command("void-votes")
@@ -193,7 +194,7 @@ def void_votes_command(
         ),
     ] = "",
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 2 when the person has no vote.")] = False,
-    actor: Actor = "",
+    actor: ActingPerson = "",
     address: Address = DEFAULT_ADDRESS,
     timeout: Timeout = DEFAULT_TIMEOUT_SECONDS,
     output: OutputOption = Output.TABLE,
@@ -207,7 +208,7 @@ def void_votes_command(
     Example: placet approvals void-votes --person u_1 --reason 'account stolen' --tenant acme
     """
     with sdk.ApprovalClient(address, timeout=timeout) as client:
-        result = client.void_votes(person, sdk.Person(actor), reason, tenant=tenant)
+        result = client.void_votes(person, voter(actor, None), reason, tenant=tenant)
     any_vote = result.voided_count or result.used_count
     if output is Output.JSON:
         print_json(voided_document(result))

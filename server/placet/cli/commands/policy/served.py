@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from placet import sdk
-from placet.cli.options import Actor, Address, OutputOption, Reason, Timeout  # noqa: TC001 - typer reads them
+from placet.cli.options import ActingPerson, Address, OutputOption, Reason, Timeout  # noqa: TC001 - typer reads them
 from placet.cli.rendering import exit_codes
 from placet.cli.rendering.documents import time_text
 from placet.cli.rendering.output import Output, print_fields, print_json
@@ -50,7 +50,7 @@ def confirm_command(
     ],
     *,
     reason: Reason,
-    actor: Actor = "",
+    actor: ActingPerson = "",
     address: Address = DEFAULT_ADDRESS,
     timeout: Timeout = CONFIRM_TIMEOUT_SECONDS,
     output: OutputOption = Output.TABLE,
