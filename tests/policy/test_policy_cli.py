@@ -4,13 +4,18 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from unittest.mock import ANY
 
 import pytest
 import yaml
+from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from placet.cli.main import main
 from placet.kernel.rule_ids import REASONS
 from placet.policy.bundles.bundle import build_bundle
+from placet.policy.bundles.release import MANIFEST, read_release
+from placet.policy.files.archive import unpack
+from tests.policy.test_release import write_private
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -208,11 +213,25 @@ def test_a_bundle_for_an_opa_of_ones_own(placet: Placet, rego_dir: Path, opa: Pa
     result = placet("bundle", file, "--rego-dir", rego_dir, "--opa", opa)
     served = build_bundle(rego_dir, opa, tmp_path / "bundles")
     assert (result.exit_code, result.stdout, result.stderr) == (0, f"{served.revision}\n", "")
-    assert file.read_bytes() == served.content
+    assert unpack(file.read_bytes()).items() >= {**unpack(served.content), MANIFEST: ANY}.items()
     nowhere = tmp_path / "none/bundle.tar.gz"
     result = placet("bundle", nowhere, "--rego-dir", rego_dir, "--opa", opa)
     assert (result.exit_code, result.stdout) == (2, "")
     assert f"{nowhere}: cannot be written: No such file or directory" in result.stderr
+
+
+def test_a_signed_bundle_is_reproducible(
+    placet: Placet, rego_dir: Path, opa: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = write_private(ed25519.Ed25519PrivateKey.generate(), tmp_path / "key.pem")
+    common = ("--rego-dir", rego_dir, "--opa", opa, "--signing-key", key)
+    assert placet("bundle", tmp_path / "one", *common, "--created-at", "2023-11-14T23:13:20+01:00").exit_code == 0
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
+    assert placet("bundle", tmp_path / "two", *common).exit_code == 0
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+    assert read_release((tmp_path / "one").read_bytes(), ()).created_at_us == 1_700_000_000_000_000
+    result = placet("bundle", tmp_path / "three", *common, "--created-at", "yesterday")
+    assert (result.exit_code, "must be a time with its zone" in result.stderr) == (2, True)
 
 
 def test_no_bundle_of_what_must_not_be_served(placet: Placet, rego_dir: Path, opa: Path, tmp_path: Path) -> None:

@@ -55,6 +55,8 @@ class Bundle:
     agent_policies: Mapping[str, TenantPolicy]  # by tenant
     content: bytes
     tree: PolicyTree | None = None  # the files that it was built from
+    git_commit: str = ""  # of the policy folder, as far as it is known
+    created_at_us: int = 0  # when it was released, in wall-clock microseconds; 0 for one that was built from a folder
 
 
 def build_bundle(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
@@ -11,18 +10,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from placet.cli.commands.policy.costs import COLUMNS, rule_costs
+from placet.cli.commands.policy.folder_options import OpaPath, RegoDir, chosen_policy
+from placet.cli.commands.policy.releases import bundle_command
 from placet.cli.commands.policy.served import confirm_command, status_command
 from placet.cli.commands.policy.show import show_command
 from placet.cli.options import ConfigFile, OutputOption  # noqa: TC001 # typer reads them when the program runs
 from placet.cli.rendering import exit_codes
 from placet.cli.rendering.output import Output, print_json, print_table
-from placet.kernel.errors import ConfigurationError
-from placet.policy.bundles.bundle import build_bundle
 from placet.policy.checks import check as checking
 from placet.policy.checks.catalogue import catalogue as list_rules
-from placet.policy.toolchain.binary import find_opa, find_regal
+from placet.policy.toolchain.binary import find_regal
 from placet.policy.toolchain.policy_tests import COVERAGE_PERCENT
-from placet.server.settings_sources import load_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -45,18 +43,6 @@ class CatalogueOutput(StrEnum):
     MD = "md"
 
 
-RegoDir = Annotated[
-    Path | None,
-    typer.Option(
-        help="Directory of the policies and tenant files. Default: the setting rego_dir.",
-        metavar="DIR",
-        show_default=False,
-    ),
-]
-OpaPath = Annotated[
-    Path | None,
-    typer.Option("--opa", help="The opa program. Default: the installed one.", metavar="FILE", show_default=False),
-]
 RegalPath = Annotated[
     Path | None,
     typer.Option("--regal", help="The regal program. Default: the installed one.", metavar="FILE", show_default=False),
@@ -100,7 +86,7 @@ def check_command(  # noqa: PLR0913 - one option for each setting
     """
     if max_us is not None and not bench:
         raise typer.BadParameter("needs --bench, which measures the rule packs", param_hint="--max-us")
-    folder, engine = _policy(rego_dir, opa, config)
+    folder, engine = chosen_policy(rego_dir, opa, config)
     linter = None if skip_lint else find_regal(regal or "")
     steps = checking.check(folder, engine, linter, skip_lint=skip_lint, coverage_percent_min=coverage_min)
     ok = not any(step.problems for step in steps)
@@ -137,7 +123,7 @@ def run_tests_command(
 
     Example: placet policy test --rego-dir ./rego
     """
-    folder, engine = _policy(rego_dir, opa, config)
+    folder, engine = chosen_policy(rego_dir, opa, config)
     report = checking.run_policy_tests(folder, engine, coverage_percent_min=coverage_min)
     if output is Output.JSON:
         print_json({"ok": not report.problems, "percent": round(report.percent, 2), **asdict(report)})
@@ -166,7 +152,7 @@ def catalogue_command(
 
     Example: placet policy catalogue --output md
     """
-    folder, engine = _policy(rego_dir, opa, config)
+    folder, engine = chosen_policy(rego_dir, opa, config)
     entries = list_rules(folder, engine)
     if output is CatalogueOutput.JSON:
         print_json({"rules": [asdict(entry) for entry in entries]})
@@ -175,37 +161,6 @@ def catalogue_command(
     else:
         rows = [(entry.rule_id, entry.effect, entry.pack, entry.title, entry.where) for entry in entries]
         print_table(("rule_id", "effect", "pack", "title", "where"), rows)
-
-
-@app.command("bundle")
-def bundle_command(
-    file: Annotated[Path, typer.Argument(help="The bundle to write, e.g. bundle.tar.gz.", metavar="FILE")],
-    *,
-    rego_dir: RegoDir = None,
-    opa: OpaPath = None,
-    config: ConfigFile = None,
-) -> None:
-    """Check policy and write its bundle for an external OPA.
-
-    Prints the policy revision.
-
-    Example: placet policy bundle bundle.tar.gz --rego-dir ./rego
-    """
-    folder, engine = _policy(rego_dir, opa, config)
-    with tempfile.TemporaryDirectory(prefix="placet-bundle-") as cache:
-        bundle = build_bundle(folder, engine, Path(cache))
-    try:
-        file.write_bytes(bundle.content)
-    except OSError as error:
-        raise ConfigurationError(f"{file}: cannot be written: {error.strerror}; name another file") from error
-    typer.echo(bundle.revision)
-
-
-def _policy(rego_dir: Path | None, opa: Path | None, config: Path | None) -> tuple[Path, Path]:
-    """Return the policy directory and the OPA of the options, by default of the settings."""
-    settings, _ = load_settings({"rego_dir": rego_dir}, config)
-    settings.require_rego_dir()
-    return settings.rego_dir, find_opa(opa or settings.opa_path).path
 
 
 def _print_too_slow(costs: Iterable[RuleCost], max_us: int | None) -> None:
@@ -237,6 +192,7 @@ def _markdown(entries: Iterable[Entry]) -> Iterator[str]:
         yield f"| `{entry.rule_id}` | {entry.effect} | {entry.pack} | {title} | {entry.where} |"
 
 
+app.command("bundle")(bundle_command)
 app.command("show")(show_command)
 app.command("status")(status_command)
 app.command("confirm")(confirm_command)
