@@ -304,6 +304,38 @@ def test_doctor_beside_a_running_server(
         assert "--listen" in only_failure(placet, "listen", "--listen", address)["remedy"]
 
 
+def test_doctor_counts_the_workers_that_accept_calls(
+    placet: Placet, healthy: Path, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PLACET_ADDRESS")
+    server.script(GET_POLICY_STATUS, control_pb2.GetPolicyStatusResponse(serving=True, policy_revision="r1"))
+    data_dir = healthy / ".placet"
+    data_dir.mkdir(exist_ok=True)
+    running = {"address": server.address, "pid": os.getpid(), "workers": 2}
+    for flag in ("--listen", "--address"):
+        (data_dir / "serve.json").write_text(json.dumps({**running, "workers_accepting": 2}))
+        code, checked = diagnose(placet, flag, server.address)
+        assert (code, checked["workers"]["detail"]) == (0, "2 of 2 accept calls")
+        (data_dir / "serve.json").write_text(json.dumps({**running, "workers_accepting": 1}))
+        check = only_failure(placet, "workers", flag, server.address)
+        assert check["detail"] == "1 of 2 accept calls"
+        assert "log" in check["remedy"]
+    (data_dir / "serve.json").write_text("[]")
+    code, checked = diagnose(placet, "--listen", server.address)
+    assert code == 0
+    assert "workers" not in checked
+
+
+def test_doctor_names_slow_packs(placet: Placet, healthy: Path, server: ScriptedServer) -> None:
+    del healthy
+    slow = control_pb2.SlowPack(pack="policy.slow", tool="t", tenant="acme", milliseconds=250)
+    answer = control_pb2.GetPolicyStatusResponse(serving=True, policy_revision="r1", slow_packs=[slow])
+    server.script(GET_POLICY_STATUS, answer)
+    code, checked = diagnose(placet, "--address", server.address)
+    assert code == 0
+    assert checked["served policy"]["detail"].endswith("; slow: policy.slow, see `placet policy status`")
+
+
 def test_doctor_and_a_refused_policy(placet: Placet, healthy: Path, server: ScriptedServer) -> None:
     del healthy
     refused = control_pb2.GetPolicyStatusResponse(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -62,6 +63,11 @@ def workers_of(server: Server) -> list[psutil.Process]:
     """Return the worker processes."""
     children = psutil.Process(server.process.pid).children()
     return [child for child in children if "placet.workers.main" in command_line(child)]
+
+
+def accepting(server: Server) -> int:
+    """Return how many workers accept calls, which `placet doctor` shows."""
+    return int(json.loads((server.data_dir / "serve.json").read_bytes())["workers_accepting"])
 
 
 class Callers:
@@ -201,9 +207,12 @@ def test_a_held_policy_is_confirmed_through_a_worker(server: Server) -> None:
 def test_a_worker_that_hangs_is_killed(tmp_path: Path) -> None:
     with serving(tmp_path, policy_copy(tmp_path), log_level="info", **PATIENT) as server:
         hanging = workers_of(server)[0]
+        assert accepting(server) == 2
         os.kill(hanging.pid, signal.SIGSTOP)
-        eventually(lambda: server.events("worker killed"), SECONDS_MAX, "killed")
+        eventually(lambda: accepting(server) == 1, SECONDS_MAX, "counted")
+        assert server.events("worker killed")
         eventually(lambda: len(server.events("worker accepts calls")) == 3, SECONDS_MAX, "restarted")
+        eventually(lambda: accepting(server) == 2, SECONDS_MAX, "counted again")
         assert server.health() == SERVING
 
 
@@ -217,6 +226,7 @@ def test_a_stop_drains_all_workers(tmp_path: Path) -> None:
             server.signal(signal.SIGTERM)
             code = server.wait()
         assert (code, server.said) == (0, "")
+        assert not (server.data_dir / "serve.json").exists()
         assert time.monotonic() - started < SHUTDOWN_SECONDS_MAX
         assert not [process for process in processes if process.is_running()]
         assert {answer.decision_id for answer in callers.answered} <= server.decided().keys()

@@ -42,9 +42,9 @@ class Seen:
         self.blocked: list[tuple[float, float, str]] = []
 
     @contextlib.asynccontextmanager
-    async def watching(self) -> AsyncIterator[None]:
+    async def watching(self, quiet_seconds: float = 0.0) -> AsyncIterator[None]:
         """Watch the running loop for the duration of the block."""
-        watchdog = LoopWatchdog(self.late.append, lambda *block: self.blocked.append(block))
+        watchdog = LoopWatchdog(self.late.append, lambda *block: self.blocked.append(block), quiet_seconds)
         task = asyncio.create_task(watchdog.run())
         await asyncio.sleep(2 * BEAT_SECONDS)
         try:
@@ -74,6 +74,14 @@ async def test_what_blocked_the_loop_is_named() -> None:
     assert f"{__name__}.occupy line " in functions
     assert seconds <= max(seen.late)
     assert cpu_seconds > 0
+
+
+async def test_a_block_of_the_start_is_measured_and_not_reported() -> None:
+    seen = Seen()
+    async with seen.watching(quiet_seconds=60):
+        occupy()
+    assert seen.blocked == []
+    assert max(seen.late) >= HELD_SECONDS / 2
 
 
 async def test_a_collection_of_garbage_is_named() -> None:

@@ -28,6 +28,8 @@ SAMPLE_SECONDS: Final = 1.0
 """Interval at which a process writes the gauges that it computes, when several processes share the metrics."""
 POLICY_STATUS_SECONDS: Final = 1.0
 """Interval of the policy status in metrics and health: health lags behind decisions by at most this."""
+START_SECONDS: Final = 2.0
+"""Blocks of the event loop this soon are part of the start, such as its garbage collection, and are not logged."""
 
 
 def loops_of_each_process(core: Core) -> list[Loop]:
@@ -35,7 +37,7 @@ def loops_of_each_process(core: Core) -> list[Loop]:
     settings, clock, observer, ledger = core.settings, core.clock, core.observer, core.ledger
     loops = [
         core.policies.run,
-        LoopWatchdog(observer.metrics.loop_lag.observe, observer.loop_blocked).run,
+        LoopWatchdog(observer.metrics.loop_lag.observe, observer.loop_blocked, START_SECONDS).run,
         periodic(settings.checkpoint_interval_seconds, ledger.checkpoint, observer),
         probe_store(ledger, observer),
         periodic(FOLLOW_SECONDS, lambda: follow_ledger(ledger, clock, observer), observer),

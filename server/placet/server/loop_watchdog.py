@@ -35,15 +35,21 @@ _PACKAGE: Final = "placet."
 class LoopWatchdog:
     """Reports the delays of the running event loop."""
 
-    def __init__(self, observe: Callable[[float], None], on_blocked: Callable[[float, float, str], None]) -> None:
+    def __init__(
+        self,
+        observe: Callable[[float], None],
+        on_blocked: Callable[[float, float, str], None],
+        quiet_seconds: float = 0.0,
+    ) -> None:
         """`observe` receives the seconds of each delay. `on_blocked` receives those of BLOCKED_SECONDS and more.
 
         It receives the seconds of the delay, the seconds of CPU time that the loop used in it, and the functions that
         occupied it, or "" when they are unknown. When it used less than BUSY_SECONDS, other programs occupied
-        the machine: that is a delay, but no block.
+        the machine: that is a delay, but no block. Blocks in the first `quiet_seconds` of `run` are not reported.
         """
         self._observe = observe
         self._on_blocked = on_blocked
+        self._quiet_seconds = quiet_seconds
         self._loop_thread = 0
         self._due_at = float("inf")
         self._seen = ""
@@ -54,6 +60,7 @@ class LoopWatchdog:
     async def run(self) -> None:
         """Watch the loop until cancelled."""
         self._loop_thread = threading.get_ident()
+        self._logged_at = time.perf_counter() + self._quiet_seconds - LOG_SECONDS
         thread = threading.Thread(target=self._look, name="placet-loop-watchdog", daemon=True)
         thread.start()
         gc.callbacks.append(self._on_collection)

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING
 
-from placet.server.address_file import write_address_file
+from placet.server.address_file import rewrite_address_file, write_address_file
 from placet.server.approvals import build_approvals
 from placet.server.background import (
     POLICY_STATUS_SECONDS,
@@ -66,7 +66,7 @@ async def open_supervised(settings: Settings, metrics_dir: Path | None) -> Async
         stack.push_async_callback(supervisor.stop)
         await supervisor.start()
         keeping = run_in_background(stack, observer, [supervisor.run])
-        write_address_file(stack, settings.data_dir / "serve.json", address, observer)
+        _write_address_file(stack, supervisor, core, address)
         revision = policies.status().revision
         served = {"address": address, "policy_revision": revision, "replica": settings.replica_id}
         log.info("serving", workers=settings.workers, **served)
@@ -74,6 +74,18 @@ async def open_supervised(settings: Settings, metrics_dir: Path | None) -> Async
         ended = asyncio.create_task(first_of(background, keeping))
         yield RunningServer(address, policies, core.ledger, observer.metrics, ended)
     log.info("stopped")
+
+
+def _write_address_file(stack: contextlib.AsyncExitStack, supervisor: Supervisor, core: Core, address: str) -> None:
+    """Write the address file, with the number of workers that accept calls, and keep that number current."""
+    path, observer, workers = core.settings.data_dir / "serve.json", core.observer, core.settings.workers
+
+    def tell(accepting: int) -> None:
+        rewrite_address_file(path, address, observer, workers=workers, workers_accepting=accepting)
+
+    write_address_file(stack, path, address, observer, workers=workers, workers_accepting=workers)
+    supervisor.on_count(tell)
+    stack.callback(supervisor.on_count, lambda _accepting: None)  # workers that stop do not write it again
 
 
 def _supervisor(

@@ -45,6 +45,7 @@ class Supervisor:
         self._inherited = inherited
         self._workers: dict[int, WorkerProcess] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._on_count: Callable[[int], None] = lambda _accepting: None
 
     async def start(self) -> None:
         """Start all workers and wait until they accept calls. Raises ConfigurationError when one does not."""
@@ -59,6 +60,10 @@ class Supervisor:
                 worker.kill()
                 await worker.ended.wait()
             raise
+
+    def on_count(self, on_count: Callable[[int], None]) -> None:
+        """Call this with the number of workers that accept calls, whenever it may have changed."""
+        self._on_count = on_count
 
     async def run(self) -> None:
         """Restart workers that end, until cancelled. Raises UnavailableError when one cannot be kept running."""
@@ -156,6 +161,7 @@ class Supervisor:
     def _count_workers(self) -> None:
         accepting = [each for each in self._workers.values() if each.accepts.is_set() and not each.ended.is_set()]
         self._core.observer.metrics.workers.set(len(accepting))
+        self._on_count(len(accepting))
 
     def _handle(self, worker: WorkerProcess, message: object) -> None:
         """Handle a message of a worker that concerns others."""

@@ -11,10 +11,9 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import orjson
-
 from placet import sdk
 from placet.cli.doctor.check import Check, failed, not_checked, passed
+from placet.cli.doctor.own_server import own_pid, worker_checks
 from placet.cli.doctor.running_server import disk_check, external_opa_check, server_checks
 from placet.kernel.errors import ConfigurationError, PolicyInvalidError
 from placet.matching.addresses import split_address
@@ -55,7 +54,7 @@ def run_checks(settings: Settings, address: str | None) -> Iterator[Check]:
     yield _creatable(_guarded("signing key", lambda: _signing_key(settings)), folder, disk)
     yield database
     yield _requiring(_guarded("trail", lambda: _trail(settings)), database)
-    yield from _server(address) if address else _listen(settings)
+    yield from _server(settings, address) if address else _listen(settings)
 
 
 def _requiring(check: Check, required: Check) -> Check:
@@ -189,9 +188,9 @@ def _listen(settings: Settings) -> Sequence[Check]:
             probe.bind(address)
     except OSError as error:
         try:
-            return tuple(server_checks(listen))
+            return (*server_checks(listen), *worker_checks(settings.data_dir, listen))
         except sdk.CallFailedError as call_error:
-            if pid := _own_pid(settings.data_dir, port):
+            if pid := own_pid(settings.data_dir, port):
                 detail = f"{listen}: runs as process {pid} and does not answer: {call_error.failure}"
                 return (failed("server", detail, "see the server's log"),)
         remedy = "stop the program that listens there, or name another address with --listen"
@@ -199,20 +198,9 @@ def _listen(settings: Settings) -> Sequence[Check]:
     return (passed("listen", f"{listen}: free; no server runs here"),)
 
 
-def _own_pid(data_dir: Path, port: int) -> int | None:
-    """Return the process that serves this data directory on the port; None when there is none."""
+def _server(settings: Settings, address: str) -> Sequence[Check]:
     try:
-        document = orjson.loads((data_dir / "serve.json").read_bytes())
-        pid = int(document["pid"])
-        same_port = split_address(document["address"])[1] == port
-        return pid if same_port and Path(f"/proc/{pid}").exists() else None
-    except (OSError, ValueError, TypeError, KeyError):  # no server has written the file
-        return None
-
-
-def _server(address: str) -> Sequence[Check]:
-    try:
-        return tuple(server_checks(address))
+        return (*server_checks(address), *worker_checks(settings.data_dir, address))
     except sdk.CallFailedError as error:
         return (
             failed(

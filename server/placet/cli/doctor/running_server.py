@@ -113,7 +113,8 @@ def _policy(status: PolicyStatus) -> Check:
         detail = f"{decides}; revision {status.held_revision} is held since {time_text(status.held_since)}: {reasons}"
         return failed("served policy", detail, _held_remedy(status))
     if not status.last_error:
-        return passed("served policy", served)
+        slow = ", ".join(pack.pack for pack in status.slow_packs)
+        return passed("served policy", f"{served}; slow: {slow}, see `placet policy status`" if slow else served)
     reasons = "; ".join(status.last_error.splitlines())
     refused = f"the newest policy is not served since {time_text(status.refused_since)}: {reasons}"
     detail = f"{served}, {decides_text(status)}; {refused}"
