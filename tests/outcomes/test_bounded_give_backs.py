@@ -167,7 +167,7 @@ async def test_a_permit_that_can_still_be_used_gives_nothing_back() -> None:
 async def test_a_report_that_ends_the_use_of_the_permit_gives_back_and_revokes_it() -> None:
     env = Bounded()
     decision_id = await env.with_permit(10)
-    ended = replace(report(decision_id, OutcomeStatus.NOT_EXECUTED), uses_permit=True)
+    ended = replace(report(decision_id, OutcomeStatus.NOT_EXECUTED), holds_permit=True)
     replies: list[OutcomeReply] = [(await env.service.report([ended]))[0] for _ in range(2)]
     assert [isinstance(reply, OutcomeReceipt) and reply.kept for reply in replies] == [(), ()]
     [revoked] = env.bodies(RecordKind.PERMIT_REVOKED)
@@ -179,7 +179,7 @@ async def test_a_report_that_ends_the_use_of_the_permit_gives_back_and_revokes_i
 async def test_a_call_that_was_made_keeps_its_permit() -> None:
     env = Bounded()
     decision_id = await env.with_permit(10)
-    await env.service.report([replace(report(decision_id, OutcomeStatus.SUCCEEDED), uses_permit=True)])
+    await env.service.report([replace(report(decision_id, OutcomeStatus.SUCCEEDED), holds_permit=True)])
     assert env.bodies(RecordKind.PERMIT_REVOKED) == []
 
 

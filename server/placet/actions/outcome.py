@@ -53,8 +53,15 @@ class OutcomeReport:
     decision_id: str
     caller: Caller
     outcome: Outcome
-    uses_permit: bool = False
-    """Whether the report ends the use of the call's permit: it carries the permit, or the executor sends it."""
+    by_executor: bool = False
+    """Whether the caller is an executor of the tenant's tools."""
+    holds_permit: bool = False
+    """Whether the report carries the permit of the call."""
+
+    @property
+    def uses_permit(self) -> bool:
+        """Whether the report ends the use of the call's permit, so that the call cannot start any more."""
+        return self.by_executor or self.holds_permit
 
 
 @dataclass(frozen=True, slots=True)

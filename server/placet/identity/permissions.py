@@ -26,6 +26,8 @@ USER_MISMATCH: Final = "USER_MISMATCH"
 USER_OF_ANOTHER_TENANT: Final = "USER_OF_ANOTHER_TENANT"
 PERSON_MISMATCH: Final = "PERSON_MISMATCH"
 PERSON_REQUIRED: Final = "PERSON_REQUIRED"
+REPORTER_NOT_EXECUTOR: Final = "REPORTER_NOT_EXECUTOR"
+PERMIT_NOT_ACCEPTED: Final = "PERMIT_NOT_ACCEPTED"
 ACCESS_REASONS: Final = frozenset(
     {
         ROLE_NOT_GRANTED,
@@ -37,10 +39,13 @@ ACCESS_REASONS: Final = frozenset(
         USER_OF_ANOTHER_TENANT,
         PERSON_MISMATCH,
         PERSON_REQUIRED,
+        REPORTER_NOT_EXECUTOR,
+        PERMIT_NOT_ACCEPTED,
     }
 )
 """Every reason why a caller may not make a call, whatever the state is."""
 _RUNTIME: Final = frozenset({Role.AGENT_RUNTIME})
+_EXECUTOR: Final = frozenset({Role.TOOL_EXECUTOR})
 _VOTERS: Final = frozenset({Role.APPROVER})
 
 
@@ -70,6 +75,11 @@ def sees(principal: Principal | None, access: Access, tenant: str) -> bool:
     EVERY_TENANT for what may belong to any. `principal` is None where callers are not authenticated.
     """
     return principal is None or any(grant.covers(tenant) for grant in principal.grants_of(access.roles))
+
+
+def is_executor(principal: Principal | None, tenant: str) -> bool:
+    """Return whether the caller executes tools of the tenant; False if callers are not authenticated."""
+    return principal is not None and any(grant.covers(tenant) for grant in principal.grants_of(_EXECUTOR))
 
 
 def resolved_user(

@@ -195,6 +195,8 @@ CHECKPOINT_INTERVAL_SECONDS: Final = 60
 """A checkpoint is signed at the latest after this time, when there is a new record."""
 PERMIT_TTL_SECONDS: Final = 60
 """How long an allow may be acted on. A call starts within seconds; a delayed one must ask again."""
+PERMIT_BYTES_MAX: Final = 16_384
+"""The permit in a report. One that reserves of BUDGETS_MAX budgets is shorter."""
 PERMIT_KEY_OVERLAP_SECONDS: Final = 86_400
 """How long a retired signing key stays published: far beyond a permit's life, clock skew and a server's shutdown."""
 PERMIT_KEY_LEAD_SECONDS: Final = 60

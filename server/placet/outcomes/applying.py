@@ -91,7 +91,8 @@ class RunningState:
             add_changes(self._counters, counted)
             changes.append(PutIfVersion(reservations.to_row(settlement.reservation)))
         if settlement is not None and settlement.excess:
-            held = held_excess(settlement.reservation, settlement.excess, self._now_us)
+            reported = structs.replace(settlement.reservation, caller=report.caller.name)
+            held = held_excess(reported, settlement.excess, self._now_us)
             recorded = replace(recorded, held=held.budgets)
             changes.append(PutIfVersion(outcome_excess.to_row(held)))
         if give_backs is not None:

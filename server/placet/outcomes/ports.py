@@ -18,6 +18,11 @@ class OutcomeSettings(Protocol):
         ...
 
     @property
+    def executors_report(self) -> bool:
+        """Whether only executors and the holders of permits may report."""
+        ...
+
+    @property
     def give_backs(self) -> GiveBackBounds | None:
         """The bounds of give-backs; None for those of the server."""
         ...

@@ -18,7 +18,7 @@ from placet.audit.records import Committed
 from placet.budgets import reservations
 from placet.budgets.reservations import Reservation, reservation_key
 from placet.controls.breakers.rules import keys_of
-from placet.kernel.errors import AbortedError, FailedPreconditionError, NotFoundError, OutcomeConflictError, PlacetError
+from placet.kernel.errors import AbortedError, FailedPreconditionError, OutcomeConflictError, PlacetError
 from placet.kernel.limits import COMMIT_TRIES_MAX, OUTCOME_EXCESS_FACTOR
 from placet.kernel.model import Effect
 from placet.kernel.policy_files import files_of
@@ -26,7 +26,7 @@ from placet.kernel.reasons import NOTHING_WAS_ALLOWED, REFUSALS
 from placet.kernel.state import EMPTY_SNAPSHOT, ReadSet, Snapshot
 from placet.outcomes.applying import Call, RunningState
 from placet.outcomes.bounds import bounds_by_tenant
-from placet.privacy.redaction import redact_text
+from placet.outcomes.reporters import not_found, refusal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -141,8 +141,8 @@ class OutcomeService:
             stored = reservations.from_row(row)
             return self._call_of(report, stored.caller, stored.tool, stored.run_id, stored)
         recorded = await self._ledger.get_decision(report.tenant, report.decision_id)
-        if recorded is None or recorded.caller != report.caller.name:
-            return _not_found(report)
+        if recorded is None or not (recorded.caller == report.caller.name or report.uses_permit):
+            return not_found(report)
         if recorded.decision.effect is not Effect.ALLOW:
             return FailedPreconditionError(NOTHING_WAS_ALLOWED, REFUSALS[NOTHING_WAS_ALLOWED])
         stored_input = orjson.loads(recorded.input_json)
@@ -152,9 +152,10 @@ class OutcomeService:
     def _call_of(
         self, report: OutcomeReport, caller: str, tool: str, run_id: str, reservation: Reservation | None
     ) -> Call | OutcomeReply:
-        if caller != report.caller.name:
-            return _not_found(report)
         file = files_of(self._policies).get(report.tenant)
+        executors_only = file is not None and file.executors_report
+        if (refused := refusal(report, caller, executors_only=executors_only)) is not None:
+            return refused
         spec = file.breaker if file is not None else None
         breakers = keys_of(spec, report.tenant, tool, run_id) if spec is not None else ()
         bounds = bounds_by_tenant(self._policies, [report.tenant], self._bounds)[report.tenant]
@@ -180,10 +181,3 @@ def _repeated(call: Call, recorded: RecordedOutcome) -> OutcomeReply:
 
 def _receipt(recorded: RecordedOutcome, *, repeated: bool) -> OutcomeReceipt:
     return OutcomeReceipt(repeated, recorded.late, recorded.exceeded_budget_ids, recorded.held, recorded.kept)
-
-
-def _not_found(report: OutcomeReport) -> NotFoundError:
-    decision_id = redact_text(report.decision_id[:64])
-    return NotFoundError(
-        f"tenant {report.tenant} has no decision {decision_id!r} of this caller; see `placet audit decisions`"
-    )

@@ -35,6 +35,7 @@ class TenantDocument(Section):
     budgets: Annotated[tuple[BudgetEntry, ...], Field(max_length=BUDGETS_MAX)] = ()
     currency: Currency = SPEND_CURRENCY
     limits: LimitsSection = LimitsSection()
+    outcomes: Literal["caller", "executor"] = "caller"
     permits: Literal["always", "on_request"] = "on_request"
     pii: PiiSection = Field(default_factory=PiiSection)
     spend_limits: SpendLimits | None = None

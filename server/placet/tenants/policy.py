@@ -73,6 +73,8 @@ class CompiledTenantPolicy:
     """Tool -> the JSON Schema of its params."""
     permits_always: bool
     """Whether each allow carries a permit, also if the caller did not ask for it."""
+    executors_report: bool
+    """Whether only executors and the holders of permits may report outcomes."""
 
 
 class TenantPolicy(TenantDocument):
@@ -106,6 +108,7 @@ class TenantPolicy(TenantDocument):
                 if spec.params_schema is not None
             },
             permits_always=self.permits == "always",
+            executors_report=self.outcomes == "executor",
         )
 
     @property
@@ -183,6 +186,11 @@ class TenantPolicy(TenantDocument):
         """Whether each allow carries a permit, also if the caller did not ask for it."""
         return self.compiled.permits_always
 
+    @property
+    def executors_report(self) -> bool:
+        """Whether only executors and the holders of permits may report outcomes."""
+        return self.compiled.executors_report
+
     def approval_seconds(self, tool: str) -> int:
         """Return how many seconds people have to decide on an action with the tool."""
         approval = self.approvals.get(tool)
@@ -215,6 +223,8 @@ class TenantPolicy(TenantDocument):
             "currency": self.currency,
             "limits": limits_data(self.limits),
             "permits": self.permits,
+            # Not for rules: it makes the revision change.
+            **({"outcomes": self.outcomes} if self.outcomes != "caller" else {}),
             "pii": {"redact": self.pii.redact},
             "spend_limits": self.spend_limits.model_dump(exclude_none=True) if self.spend_limits else {},
             "tools": {tool: _tool_data(spec) for tool, spec in self.tools.items()},

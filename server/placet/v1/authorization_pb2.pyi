@@ -122,7 +122,7 @@ class StreamedResponse(_message.Message):
     def __init__(self, id: _Optional[str] = ..., decision: _Optional[_Union[_decision_pb2.Decision, _Mapping]] = ..., error: _Optional[_Union[_status_pb2.Status, _Mapping]] = ...) -> None: ...
 
 class ReportOutcomeRequest(_message.Message):
-    __slots__ = ("tenant", "decision_id", "status", "latency_ms", "tokens", "cost_micros", "amount_minor_units", "error_class", "result_digest")
+    __slots__ = ("tenant", "decision_id", "status", "latency_ms", "tokens", "cost_micros", "amount_minor_units", "error_class", "result_digest", "permit")
     TENANT_FIELD_NUMBER: _ClassVar[int]
     DECISION_ID_FIELD_NUMBER: _ClassVar[int]
     STATUS_FIELD_NUMBER: _ClassVar[int]
@@ -132,6 +132,7 @@ class ReportOutcomeRequest(_message.Message):
     AMOUNT_MINOR_UNITS_FIELD_NUMBER: _ClassVar[int]
     ERROR_CLASS_FIELD_NUMBER: _ClassVar[int]
     RESULT_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    PERMIT_FIELD_NUMBER: _ClassVar[int]
     tenant: str
     decision_id: str
     status: OutcomeStatus
@@ -141,7 +142,8 @@ class ReportOutcomeRequest(_message.Message):
     amount_minor_units: int
     error_class: str
     result_digest: str
-    def __init__(self, tenant: _Optional[str] = ..., decision_id: _Optional[str] = ..., status: _Optional[_Union[OutcomeStatus, str]] = ..., latency_ms: _Optional[int] = ..., tokens: _Optional[int] = ..., cost_micros: _Optional[int] = ..., amount_minor_units: _Optional[int] = ..., error_class: _Optional[str] = ..., result_digest: _Optional[str] = ...) -> None: ...
+    permit: str
+    def __init__(self, tenant: _Optional[str] = ..., decision_id: _Optional[str] = ..., status: _Optional[_Union[OutcomeStatus, str]] = ..., latency_ms: _Optional[int] = ..., tokens: _Optional[int] = ..., cost_micros: _Optional[int] = ..., amount_minor_units: _Optional[int] = ..., error_class: _Optional[str] = ..., result_digest: _Optional[str] = ..., permit: _Optional[str] = ...) -> None: ...
 
 class ReportOutcomeResponse(_message.Message):
     __slots__ = ("repeated", "late", "overspent", "held", "duplicate", "exceeded_budget_ids", "kept_budget_ids")

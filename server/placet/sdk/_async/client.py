@@ -173,6 +173,7 @@ class AsyncClient(AsyncBaseClient):
         amount_minor_units: int | None = None,
         error_class: str = "",
         result_digest: str = "",
+        permit: str | None = None,
         timeout: float | None = None,
     ) -> OutcomeReceipt:
         """Report what an allowed tool call did.
@@ -190,6 +191,8 @@ class AsyncClient(AsyncBaseClient):
             amount_minor_units: Amount moved, in minor units of the action's currency. None means the action's amount.
             error_class: Kind of error, such as ``TimeoutError``. At most 128 bytes.
             result_digest: SHA-256 of the result, 64 lower-case hex digits.
+            permit: Permit of the decision. It lets a holder report where the tenant requires that, and gives budget
+                back while it is still valid; it is then revoked. None means the permit of `decision`, if it has one.
             timeout: Seconds, in place of the client's default.
 
         Returns:
@@ -208,7 +211,7 @@ class AsyncClient(AsyncBaseClient):
             "error_class": error_class,
             "result_digest": result_digest,
         }
-        call = prepare_report_outcome(decision, status, tenant, fields)
+        call = prepare_report_outcome(decision, status, tenant, permit, fields)
         return receipt_from_answer(await self._channel.call(call.method, call.raw, self._attempts(timeout)))
 
     def watch_decision(

@@ -30,11 +30,12 @@ _STATUS_TO_PROTO: Final = {
 
 
 def prepare_report_outcome(
-    decision: Decision | str, status: object, tenant: str | None, fields: Mapping[str, Any]
+    decision: Decision | str, status: object, tenant: str | None, permit: str | None, fields: Mapping[str, Any]
 ) -> PreparedCall:
     """Return the call that reports an outcome. Raises InvalidRequestError."""
     if isinstance(decision, Decision):
         decision_id, tenant = decision.decision_id, decision.tenant if tenant is None else tenant
+        permit = decision.permit if permit is None else permit
     else:
         decision_id = require_type(str, "decision_id", decision)
     if not decision_id:
@@ -42,7 +43,7 @@ def prepare_report_outcome(
     if not isinstance(status, str) or status not in _STATUS_TO_PROTO:
         raise invalid(("status", f"must be one of {', '.join(OutcomeStatus)}, not {status!r}"))
     message = authorization_pb2.ReportOutcomeRequest(status=_STATUS_TO_PROTO[OutcomeStatus(status)])
-    set_fields(message, "", decision_id=decision_id, tenant=tenant, **fields)
+    set_fields(message, "", decision_id=decision_id, tenant=tenant, permit=permit or "", **fields)
     return PreparedCall(REPORT_OUTCOME, (), message.SerializeToString())
 
 

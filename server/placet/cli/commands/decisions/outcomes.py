@@ -49,6 +49,11 @@ AmountMinorUnits = Annotated[
 ErrorClass = Annotated[str, typer.Option(help="Class of the error, e.g. TimeoutError.", show_default=False)]
 ResultDigest = Annotated[str, typer.Option(help="SHA-256 of the result, in hex.", show_default=False)]
 
+Permit = Annotated[
+    str,
+    typer.Option(help="Permit of the decision, if you hold it.", envvar="PLACET_PERMIT", show_default=False),
+]
+
 
 @app.command("report")
 def report_command(  # noqa: PLR0913 - one option for each field of a report
@@ -62,6 +67,7 @@ def report_command(  # noqa: PLR0913 - one option for each field of a report
     amount_minor_units: AmountMinorUnits = None,
     error_class: ErrorClass = "",
     result_digest: ResultDigest = "",
+    permit: Permit = "",
     address: Address = DEFAULT_ADDRESS,
     timeout: Timeout = DEFAULT_TIMEOUT_SECONDS,
     output: OutputOption = Output.TABLE,
@@ -83,6 +89,7 @@ def report_command(  # noqa: PLR0913 - one option for each field of a report
             amount_minor_units=amount_minor_units,
             error_class=error_class,
             result_digest=result_digest,
+            permit=permit,
         )
     if output is Output.JSON:
         budgets = {

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from placet.actions.outcome import Outcome, OutcomeReport, OutcomeStatus
-from placet.kernel.errors import PlacetError
-from placet.kernel.limits import LABEL_BYTES_MAX
-from placet.transport.grpc.interceptors.caller import current_caller
+from placet.identity.permissions import PERMIT_NOT_ACCEPTED, is_executor
+from placet.kernel.errors import PermissionDeniedError, PlacetError
+from placet.kernel.limits import LABEL_BYTES_MAX, PERMIT_BYTES_MAX
+from placet.permits.verification import PermitVerifier
+from placet.transport.grpc.interceptors.caller import current_caller, current_principal
 from placet.transport.grpc.messages.enums import enum_codec
 from placet.transport.grpc.messages.validation import RequestValidator
 from placet.v1 import authorization_pb2, authorization_pb2_grpc
@@ -15,6 +18,7 @@ from placet.v1 import authorization_pb2, authorization_pb2_grpc
 if TYPE_CHECKING:
     from placet.kernel.model import Caller
     from placet.outcomes.service import OutcomeReply
+    from placet.permits.issuing import PermitIssuer
     from placet.scheduling.batching import Batcher
     from placet.transport.grpc.context import Context
     from placet.transport.grpc.flows import Flows
@@ -28,12 +32,13 @@ class OutcomeMethods(authorization_pb2_grpc.AuthorizationServiceServicer):
 
     outcomes: Batcher[OutcomeReport, OutcomeReply]
     flows: Flows
+    permits: PermitIssuer
 
     async def ReportOutcome(
         self, request: authorization_pb2.ReportOutcomeRequest, _context: Context
     ) -> authorization_pb2.ReportOutcomeResponse:
         """Record one outcome."""
-        report = parse_report(request, current_caller())
+        report = self._as_reporter(parse_report(request, current_caller()), request.permit)
         [reply] = await self.outcomes.submit([report], self.flows.of(report.tenant))
         if isinstance(reply, PlacetError):
             raise reply
@@ -46,6 +51,15 @@ class OutcomeMethods(authorization_pb2_grpc.AuthorizationServiceServicer):
             exceeded_budget_ids=reply.exceeded_budget_ids,
             kept_budget_ids=reply.kept,
         )
+
+    def _as_reporter(self, report: OutcomeReport, permit: str) -> OutcomeReport:
+        """Return the report with what its caller is to the call. PermissionDeniedError for the permit of another."""
+        if permit and not PermitVerifier(self.permits.keys).is_of(permit, report.tenant, report.decision_id):
+            raise PermissionDeniedError(
+                PERMIT_NOT_ACCEPTED, "permit: is not the permit of this decision; send the one of its allow, or none"
+            )
+        by_executor = is_executor(current_principal(), report.tenant)
+        return replace(report, by_executor=by_executor, holds_permit=bool(permit))
 
 
 def parse_report(request: authorization_pb2.ReportOutcomeRequest, caller: Caller) -> OutcomeReport:
@@ -62,6 +76,7 @@ def parse_report(request: authorization_pb2.ReportOutcomeRequest, caller: Caller
     latency_ms = validator.count("latency_ms", request.latency_ms)
     error_class = validator.text("error_class", request.error_class, LABEL_BYTES_MAX)
     result_digest = validator.sha256("result_digest", request.result_digest)
+    validator.text("permit", request.permit, PERMIT_BYTES_MAX)
     validator.require_valid()
     status = STATUSES.from_wire[request.status]
     outcome = Outcome(status, latency_ms, **numbers, error_class=error_class, result_digest=result_digest)
