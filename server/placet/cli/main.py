@@ -40,7 +40,7 @@ COMMANDS: Final = {
     "serve": CommandEntry("server", "Run the server."),
     "demo": CommandEntry("server", "Run a server and replay example calls."),
     "doctor": CommandEntry("server", "Check the installation and the server."),
-    "db": CommandEntry("server", "Show, upgrade and recover the database."),
+    "db": CommandEntry("server", "Show, upgrade, back up and recover the database."),
     "keys": CommandEntry("server", "List, rotate and publish the permit keys."),
     "dev-certs": CommandEntry("server", "Create certificates for development."),
     "tools": CommandEntry("server", "Install OPA and Regal."),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import URL, create_engine, event, make_url, pool
 from sqlalchemy.exc import DBAPIError
@@ -15,6 +15,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sqlalchemy import Connection, Engine
+
+_REMEDIES: Final = {
+    # PostgreSQL's insufficient_privilege
+    "42501": "run `placet db upgrade` and then `placet db grants --apply` as the role that owns the tables",
+}
 
 
 def sqlite_url(path: Path) -> str:
@@ -41,7 +46,7 @@ def connected(url: str, what_failed: str) -> Iterator[Connection]:
         with engine.begin() as connection:
             yield connection
     except DBAPIError as error:
-        remedy = "see that it may be read and written, and that there is room"
+        remedy = _REMEDIES.get(getattr(error.orig, "sqlstate", ""), "see that it may be read and written, and has room")
         reason = "; ".join(str(error.orig).splitlines())
         raise ConfigurationError(f"{engine.url.database}: {what_failed} ({reason}); {remedy}") from error
     finally:

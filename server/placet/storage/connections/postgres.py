@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 from itertools import count
 from typing import TYPE_CHECKING, Any, Final
 
@@ -149,6 +150,14 @@ def is_conninfo(url: str) -> bool:
     except psycopg.Error:
         return False
     return True
+
+
+def connection_hosts(url: str) -> tuple[list[str], str]:
+    """Return the hosts that the URL names, sockets included, and its sslmode. Empty: the driver's defaults."""
+    options = conninfo_to_dict(url)
+    hosts = str(options.get("hostaddr") or options.get("host") or os.environ.get("PGHOST", ""))
+    sslmode = str(options.get("sslmode") or os.environ.get("PGSSLMODE", ""))
+    return [host for host in hosts.split(",") if host], sslmode
 
 
 def defaults(url: str, name: str) -> dict[str, Any]:

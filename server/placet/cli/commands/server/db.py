@@ -1,4 +1,4 @@
-"""`placet db`: show and upgrade the schema of the database; recover from a lost database or a wrong clock."""
+"""`placet db`: schema, rights and backups of the database; recovery from a lost database or a wrong clock."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Final, NoReturn
 
 import typer
 
+from placet.cli.commands.server.db_backup import backup_command
+from placet.cli.commands.server.db_grants import grants_command
 from placet.cli.offline import existing, naming_data_dir, open_settings
 from placet.cli.options import (  # noqa: TC001 - typer reads them
     Actor,
@@ -39,7 +41,7 @@ _UNCOMPARED_POLICY: Final = """
 {rego_dir} without a comparison. Check for lost restrictions before you start the server."""
 app = typer.Typer(
     no_args_is_help=True,
-    help="Show, upgrade and recover the database.",
+    help="Show, upgrade, back up and recover the database.",
 )
 
 
@@ -79,6 +81,10 @@ def upgrade_command(
     """
     database = existing(open_settings(data_dir, config, database_url).database)
     _show(database, db_upgrade(database.url), output)
+
+
+app.command("grants")(grants_command)
+app.command("backup")(backup_command)
 
 
 @app.command("new-trail")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping  # noqa: TC003 - typer reads it
 from dataclasses import replace
+from pathlib import Path  # noqa: TC003 - typer reads it
 from textwrap import wrap
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -11,6 +12,7 @@ import typer
 
 from placet.cli.doctor.check import Check, failed, passed
 from placet.cli.doctor.installation import run_checks
+from placet.cli.doctor.production import production_checks
 from placet.cli.options import ConfigFile, OutputOption, reachable
 from placet.cli.rendering import exit_codes
 from placet.cli.rendering.output import Output, print_json, visible
@@ -19,8 +21,6 @@ from placet.kernel.errors import ConfigurationError
 from placet.server.settings_sources import load_settings
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from placet.server.settings import Settings
 
 app = typer.Typer()
@@ -44,15 +44,27 @@ def doctor(
             callback=reachable,
         ),
     ] = None,
+    production: Annotated[
+        bool,
+        typer.Option("--production", help="Also list what is unsafe where others depend on the server."),
+    ] = False,
+    kept_checkpoint: Annotated[
+        Path | None,
+        typer.Option(
+            help="Newest checkpoints that are kept where the server cannot write, for --production.", metavar="FILE"
+        ),
+    ] = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
     """Check what `placet serve` with the same settings needs.
 
     Changes nothing. Exit code 1 when a check fails.
 
-    Example: placet doctor --data-dir /var/lib/placet
+    Example: placet doctor --production --data-dir /var/lib/placet
     """
-    checks = _run(flags, config, address)
+    if kept_checkpoint is not None and not production:
+        raise ConfigurationError("--kept-checkpoint: is a part of --production; add it")
+    checks = _run(flags, config, address, production=production, kept=kept_checkpoint)
     ok = all(check.ok for check in checks)
     if output is Output.JSON:
         print_json({"ok": ok, "checks": [_document(check) for check in checks]})
@@ -81,12 +93,17 @@ def _wrap(text: str) -> list[str]:
     return wrap(text, width, break_long_words=False, break_on_hyphens=False) or [""]
 
 
-def _run(flags: Mapping[str, Any], config: Path | None, address: str | None) -> list[Check]:
+def _run(
+    flags: Mapping[str, Any], config: Path | None, address: str | None, *, production: bool, kept: Path | None
+) -> list[Check]:
     try:
         settings, _ = load_settings(flags, config)
     except ConfigurationError as error:
         return [failed("settings", "; ".join(str(error).splitlines()))]
-    return [passed("settings", "valid"), *(_name_data_dir(check, settings) for check in run_checks(settings, address))]
+    checks = [passed("settings", "valid"), *run_checks(settings, address)]
+    if production:
+        checks += production_checks(settings, kept)
+    return [_name_data_dir(check, settings) for check in checks]
 
 
 def _name_data_dir(check: Check, settings: Settings) -> Check:
