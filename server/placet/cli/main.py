@@ -15,6 +15,7 @@ import typer.main
 from placet import __version__
 from placet.cli.groups import AliasGroup
 from placet.cli.rendering import exit_codes
+from placet.kernel.printable import visible_lines
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -168,7 +169,7 @@ def _explain(error: Exception) -> tuple[int, list[str]] | None:
 
 
 def _print_errors(lines: Sequence[str]) -> None:
-    for line in (line for text in lines for line in text.splitlines()):
+    for line in (line for text in lines for line in visible_lines(text)):
         typer.echo(f"placet: {line}", err=True)
 
 

@@ -10,7 +10,9 @@ import typer
 from placet import sdk
 from placet.cli.rendering import exit_codes
 from placet.cli.rendering.documents import time_text
+from placet.cli.rendering.output import print_error
 from placet.kernel.diagnostics import did_you_mean
+from placet.kernel.printable import visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 def warn(warnings: Iterable[str]) -> None:
     """Print each warning on stderr."""
     for warning in warnings:
-        typer.echo(f"placet: warning: {warning}", err=True)
+        print_error(f"placet: warning: {visible(warning)}")
 
 
 def warn_unknown_tenant(address: str, tenant: str) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
+from placet.kernel.printable import visible_lines
 from placet.privacy.redaction import redact_text
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ LEVELS: Final = {"debug": logging.DEBUG, "info": logging.INFO, "warning": loggin
 
 def configure(level: str, form: str) -> structlog.stdlib.BoundLogger:
     """Configure logging to stderr and return the logger. `form` is ``json`` (one object per line) or ``text``."""
+    in_text = [_indent_exception] if form == "text" else []
     renderer = structlog.processors.JSONRenderer() if form == "json" else structlog.dev.ConsoleRenderer(colors=False)
     structlog.configure(
         processors=[
@@ -27,6 +29,7 @@ def configure(level: str, form: str) -> structlog.stdlib.BoundLogger:
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
             _redact,
+            *in_text,
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
@@ -64,6 +67,13 @@ class _Lines:
     def _write(line: str) -> None:
         sys.stderr.write(f"{line}\n")
         sys.stderr.flush()
+
+
+def _indent_exception(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Indent an exception: its text may come from a caller, and must not look like a line of the log."""
+    if text := event.get("exception"):
+        event["exception"] = "\n".join(f"    {line}" for line in visible_lines(text))
+    return event
 
 
 def _redact(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import typer
 
+from placet.kernel.printable import escaped_json, visible, visible_lines
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -28,7 +30,7 @@ EFFECT_STYLES: Final = {"allow": "green", "deny": "red", "require_approval": "ye
 
 def print_json(document: object, *, one_line: bool = False) -> None:
     """Print a JSON document; on one line for JSON Lines."""
-    typer.echo(json.dumps(document, indent=None if one_line else 2, ensure_ascii=False))
+    typer.echo(escaped_json(json.dumps(document, indent=None if one_line else 2, ensure_ascii=False)))
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, header: bool = True) -> None:
@@ -55,6 +57,7 @@ def print_fields(fields: Iterable[tuple[str, Any]]) -> None:
     print_table(("", ""), [(name, str(value)) for name, value in fields if value not in ("", None)], header=False)
 
 
-def visible(cell: str) -> str:
-    """Replace control characters, so that text from callers cannot control the terminal."""
-    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in cell)
+def print_error(text: str) -> None:
+    """Print lines on stderr. Text from callers or servers in them cannot control the terminal."""
+    for line in visible_lines(text):
+        typer.echo(line, err=True)

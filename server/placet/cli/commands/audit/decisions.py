@@ -20,7 +20,7 @@ from placet.cli.rendering.documents import (
     recorded_document,
     time_text,
 )
-from placet.cli.rendering.output import Output, print_fields, print_json, print_table
+from placet.cli.rendering.output import Output, print_error, print_fields, print_json, print_table
 from placet.kernel.limits import PAGE_SIZE_DEFAULT
 from placet.sdk.defaults import DEFAULT_ADDRESS, READ_TIMEOUT_SECONDS
 
@@ -155,7 +155,7 @@ def show_command(
         recorded = client.get(tenant, decision_id)
     if recorded is None:
         remedy = "see `placet audit decisions`"
-        typer.echo(f"placet: {decision_id}: tenant {tenant} does not have this decision; {remedy}", err=True)
+        print_error(f"placet: {decision_id}: tenant {tenant} does not have this decision; {remedy}")
         raise typer.Exit(exit_codes.CHECK_FAILED)
     document = recorded_document(recorded, with_input=True)
     if output is Output.JSON:

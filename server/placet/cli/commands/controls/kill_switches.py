@@ -21,8 +21,9 @@ from placet.cli.rendering import exit_codes
 from placet.cli.rendering.documents import pending_document
 from placet.cli.rendering.failures import STORE_DOWN, code_of, line_of
 from placet.cli.rendering.kill_switch_documents import COLUMNS, print_set, set_document, switch_document, switch_row
-from placet.cli.rendering.output import Output, print_json, print_table
+from placet.cli.rendering.output import Output, print_error, print_json, print_table
 from placet.kernel.limits import KILL_SWITCH_TTL_SECONDS_MAX
+from placet.kernel.printable import visible
 from placet.sdk.defaults import DEFAULT_ADDRESS, DEFAULT_TIMEOUT_SECONDS, KILL_TIMEOUT_SECONDS
 from placet.sdk.failures import ANSWER_INVALID, ERROR, NOT_FOUND, TIMEOUT, UNAVAILABLE
 
@@ -148,7 +149,7 @@ def clear_command(
             pending = client.clear_kill_switch(kill_switch_id, tenant=tenant, actor=actor, reason=reason)
         except sdk.CallFailedError as error:
             if error.failure.rule_id == NOT_FOUND and (hint := _tenant_hint(client, kill_switch_id)):
-                typer.echo(f"placet: {kill_switch_id}: {hint}", err=True)
+                print_error(f"placet: {kill_switch_id}: {hint}")
                 raise typer.Exit(code_of(error.failure)) from error
             raise
     if output is Output.JSON:
@@ -209,10 +210,9 @@ def _set_failed(failure: sdk.Failure) -> typer.Exit:
     """Print a failed call. The line begins with whether the switch is set."""
     state = "it is not known whether the switch is set, see `placet kill-switches list`"
     cause = f"{failure.detail.rpartition('; ')[0] or 'the store failed'} ({failure.error})"
-    typer.echo(
+    print_error(
         f"placet: {state if _may_be_set(failure) else 'NOT set'}; "
-        f"{cause if failure.error == STORE_DOWN else line_of(failure)}",
-        err=True,
+        f"{visible(cause if failure.error == STORE_DOWN else line_of(failure))}"
     )
     return typer.Exit(code_of(failure))
 
@@ -228,16 +228,21 @@ def _revocation_failed(result: sdk.KillSwitchSet) -> typer.Exit:
     """Print that the switch is set and that earlier permits are still valid."""
     count = f"{len(result.not_revoked):,}{' or more' if result.revocation_incomplete else ''}"
     typer.echo(
-        f"placet: {result.kill_switch.id} is set and stops every new call, but {count} earlier permits could not be "
-        "revoked because the store failed. They expire within 65 s. Run the same command again to revoke them",
+        f"placet: {visible(result.kill_switch.id)} is set and stops every new call, but {count} earlier permits "
+        "could not be revoked because the store failed. They expire within 65 s. Run the same command again to revoke "
+        "them",
         err=True,
     )
     return typer.Exit(exit_codes.NO_DECISION)
 
 
 def _tenant_hint(client: sdk.ControlClient, kill_switch_id: str) -> str:
-    """Name the tenant of a switch that another tenant has; "" when the switch does not exist."""
-    for switch in client.kill_switches(every_tenant=True):
+    """Name the tenant of a switch that another tenant has; "" when the caller may see no such switch."""
+    try:
+        switches = client.kill_switches(every_tenant=True)
+    except sdk.CallFailedError:
+        return ""
+    for switch in switches:
         if switch.id == kill_switch_id:
             if switch.tenant:
                 return f"it belongs to tenant {switch.tenant}; add --tenant {switch.tenant}"

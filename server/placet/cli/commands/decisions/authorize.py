@@ -21,9 +21,10 @@ from placet.cli.rendering.documents import (
     obligation_rows,
 )
 from placet.cli.rendering.failures import STORE_DOWN, code_without_decision, line_of
-from placet.cli.rendering.output import Output, print_fields, print_json, print_table, visible
+from placet.cli.rendering.output import Output, print_error, print_fields, print_json, print_table
 from placet.kernel.errors import ConfigurationError
 from placet.kernel.limits import PARAMS_BYTES_MAX
+from placet.kernel.printable import visible
 from placet.sdk.defaults import DEFAULT_ADDRESS, DEFAULT_TIMEOUT_SECONDS
 from placet.sdk.failures import TIMEOUT
 
@@ -188,7 +189,7 @@ def _show(decision: sdk.Decision, output: Output, *, permit: bool) -> None:
     if output is Output.JSON:
         print_json(decision_document(decision))
     if decision.failure is not None:
-        typer.echo(f"placet: {line_of(decision.failure)}{_retry_hint(decision)}", err=True)
+        print_error(f"placet: {visible(line_of(decision.failure))}{_retry_hint(decision)}")
         return
     if output is Output.TABLE:
         approval = decision.approval

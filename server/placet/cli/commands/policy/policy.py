@@ -16,7 +16,7 @@ from placet.cli.commands.policy.served import confirm_command, status_command
 from placet.cli.commands.policy.show import show_command
 from placet.cli.options import ConfigFile, OutputOption  # noqa: TC001 # typer reads them when the program runs
 from placet.cli.rendering import exit_codes
-from placet.cli.rendering.output import Output, print_json, print_table
+from placet.cli.rendering.output import Output, print_error, print_json, print_table
 from placet.policy.checks import check as checking
 from placet.policy.checks.catalogue import catalogue as list_rules
 from placet.policy.toolchain.binary import find_regal
@@ -181,7 +181,7 @@ def _state(step: checking.Step) -> str:
 
 def _print_problems(problems: Iterable[Diagnostic]) -> None:
     for problem in problems:
-        typer.echo(str(problem), err=True)
+        print_error(str(problem))
 
 
 def _markdown(entries: Iterable[Entry]) -> Iterator[str]:

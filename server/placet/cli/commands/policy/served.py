@@ -11,8 +11,9 @@ from placet import sdk
 from placet.cli.options import ActingPerson, Address, OutputOption, Reason, Timeout  # noqa: TC001 - typer reads them
 from placet.cli.rendering import exit_codes
 from placet.cli.rendering.documents import time_text
-from placet.cli.rendering.output import Output, print_fields, print_json
+from placet.cli.rendering.output import Output, print_error, print_fields, print_json
 from placet.cli.rendering.policy_texts import decides_text
+from placet.kernel.printable import visible
 from placet.sdk.defaults import CONFIRM_TIMEOUT_SECONDS, DEFAULT_ADDRESS, DEFAULT_TIMEOUT_SECONDS
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def status_command(
     else:
         print_fields(_fields(status))
         for line in (*status.last_error.splitlines(), *status.held_reasons):
-            typer.echo(line, err=True)
+            print_error(line)
     current = status.serving and not status.last_error and not status.held_revision
     raise typer.Exit(exit_codes.OK if current else exit_codes.CHECK_FAILED)
 
@@ -68,10 +69,10 @@ def confirm_command(
     if output is Output.JSON:
         print_json({"confirmed": revision, "activated": result.activated, "policy_revision": result.policy_revision})
     elif result.activated:
-        typer.echo(f"{revision} is confirmed and decides")
+        typer.echo(visible(f"{revision} is confirmed and decides"))
     if not result.activated:
         cause = result.last_error or "the policy files have changed since"
-        typer.echo(f"placet: {revision} is confirmed, but {result.policy_revision} decides: {cause}", err=True)
+        print_error(f"placet: {revision} is confirmed, but {result.policy_revision} decides: {cause}")
         raise typer.Exit(exit_codes.CHECK_FAILED)
 
 

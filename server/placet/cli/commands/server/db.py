@@ -20,7 +20,7 @@ from placet.cli.options import (  # noqa: TC001 - typer reads them
     Reason,
 )
 from placet.cli.rendering import exit_codes
-from placet.cli.rendering.output import Output, print_fields, print_json, print_table
+from placet.cli.rendering.output import Output, print_error, print_fields, print_json, print_table
 from placet.storage.migrate import SchemaState, SchemaStatus, db_status, db_upgrade
 
 if TYPE_CHECKING:
@@ -161,7 +161,7 @@ def _has_no_served_policy(settings: Settings) -> bool:
 def _exit(errors: Sequence[BaseException]) -> NoReturn:
     """Exit; with CHECK_FAILED when something failed after the record was written."""
     for error in errors:
-        typer.echo(f"placet: {error}", err=True)
+        print_error(f"placet: {error}")
     raise typer.Exit(exit_codes.CHECK_FAILED if errors else exit_codes.OK)
 
 

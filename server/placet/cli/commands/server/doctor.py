@@ -15,9 +15,10 @@ from placet.cli.doctor.installation import run_checks
 from placet.cli.doctor.production import production_checks
 from placet.cli.options import ConfigFile, OutputOption, reachable
 from placet.cli.rendering import exit_codes
-from placet.cli.rendering.output import Output, print_json, visible
+from placet.cli.rendering.output import Output, print_json
 from placet.cli.settings_flags import with_settings
 from placet.kernel.errors import ConfigurationError
+from placet.kernel.printable import visible
 from placet.server.settings_sources import load_settings
 
 if TYPE_CHECKING:

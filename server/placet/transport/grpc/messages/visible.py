@@ -28,13 +28,18 @@ def visible_status(
         return status, health
     shown = replace(
         status,
-        tenants=tuple(tenant for tenant in status.tenants if sees(principal, _STATUS, tenant)),
+        tenants=tuple(tenant for tenant in status.tenants if _is_named(principal, tenant)),
         slow_packs=tuple(pack for pack in status.slow_packs if sees(principal, _STATUS, pack.tenant)),
         last_error=status.last_error and HIDDEN,
         held_reasons=status.held_reasons and (HIDDEN,),
     )
     issuers = health.issuers_unreadable and (HIDDEN,)
     return shown, replace(health, reasons=health.reasons and (HIDDEN,), issuers_unreadable=issuers)
+
+
+def _is_named(principal: Principal | None, tenant: str) -> bool:
+    """Return whether any grant of the caller covers the tenant, so that its name is no news to the caller."""
+    return principal is None or any(grant.covers(tenant) for grant in principal.grants)
 
 
 def visible_report(report: VerifyReport, principal: Principal | None) -> VerifyReport:
