@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 
 from tests.postgres import postgres
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
 
     from tests.postgres import Postgres
     from tests.serving import Server
+
+# A busy machine makes no property wrong: neither the time of one example nor the time to draw it fails a test.
+hypothesis.settings.register_profile("patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("patient")
 
 
 @pytest.hookimpl(wrapper=True)
