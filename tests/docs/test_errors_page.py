@@ -17,6 +17,7 @@ from placet.kernel.errors import (
     OverloadedError,
     PermissionDeniedError,
     PlacetError,
+    RateLimitedError,
     UnauthenticatedError,
 )
 from placet.kernel.reasons import REFUSALS
@@ -43,7 +44,9 @@ WITH_REASONS: set[type[PlacetError]] = {FailedPreconditionError, PermissionDenie
 def an_error(kind: type[PlacetError]) -> PlacetError:
     if kind is InvalidRequestError:
         return InvalidRequestError([])
-    return OverloadedError(limits.RETRY_AFTER_MS) if kind is OverloadedError else kind("reason")
+    if kind in {OverloadedError, RateLimitedError}:
+        return kind(limits.RETRY_AFTER_MS)
+    return kind("reason")
 
 
 def statuses() -> Iterator[tuple[str, str, set[str]]]:

@@ -11,6 +11,7 @@ PlacetError
 ├── AbortedError                 concurrent changes made every attempt fail
 ├── WatcherTooSlowError          the reader of a stream fell too far behind
 ├── OverloadedError              the queue is full; retry after the delay that it names
+├── RateLimitedError             the caller is beyond its limit; retry after the delay that it names
 ├── DeadlinePassedError          the caller's deadline passed while the request was queued
 ├── LedgerUnavailableError       the decision could not be recorded
 ├── UnavailableError             the server is shutting down
@@ -113,6 +114,14 @@ class OverloadedError(PlacetError):
     def __init__(self, retry_after_ms: int) -> None:
         self.retry_after_ms = retry_after_ms
         super().__init__(f"too many requests are waiting; try again in {retry_after_ms} ms")
+
+
+class RateLimitedError(PlacetError):
+    """The caller is beyond a limit for each caller. `retry_after_ms` is how long it should wait."""
+
+    def __init__(self, retry_after_ms: int, what: str = "the caller is beyond its limit") -> None:
+        self.retry_after_ms = retry_after_ms
+        super().__init__(f"{what}; try again in {retry_after_ms} ms")
 
 
 class DeadlinePassedError(PlacetError):

@@ -16,6 +16,7 @@ from placet.server.outcomes import build_outcomes
 from placet.server.tokens import build_tokens
 from placet.transport.grpc.flows import Flows
 from placet.transport.grpc.intake import Intake
+from placet.transport.grpc.interceptors.caller_limits import CallerLimits
 from placet.transport.grpc.interceptors.chain import interceptor_chain
 from placet.transport.grpc.interceptors.invalid_requests import InvalidRequestRecorder
 from placet.transport.grpc.interceptors.refused_access import RefusedAccessRecorder
@@ -118,8 +119,16 @@ def _build_rpc(
     intake = Intake(observer.shed)
     samples = RefusalSamples(clock.monotonic)
     refusals = RefusedAccessRecorder(decisions.invalid_requests, clock, samples, observer)
-    interceptors = interceptor_chain(intake, recorder, observer.error, authenticator, refusals)
+    limits = _caller_limits(core)
+    interceptors = interceptor_chain(intake, recorder, observer.error, authenticator, refusals, limits)
     return RpcServer(servicers, interceptors, intake, reflect=settings.reflection, share_port=share_port)
+
+
+def _caller_limits(core: Core) -> CallerLimits | None:
+    requests, streams = core.settings.caller_requests_per_second_max, core.settings.caller_streams_max
+    if not (requests or streams):
+        return None
+    return CallerLimits(requests, streams, core.clock.monotonic, core.observer.shed)
 
 
 def _jwk_set_of(permit_keys: PermitKeys) -> Callable[[], Awaitable[str]]:

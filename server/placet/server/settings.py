@@ -150,6 +150,22 @@ class Settings(ListeningSettings):
         description="How many actions may wait for a decision. Further ones fail immediately with RESOURCE_EXHAUSTED.",
         examples=["1024"],
     )
+    caller_requests_per_second_max: _Count = Field(
+        default=0,
+        ge=0,
+        le=1_000_000,
+        description="How many requests each caller may send to one process in a second, after a burst of as many. "
+        "Further ones fail with RESOURCE_EXHAUSTED. Without auth_file, a caller is an address. 0: no limit.",
+        examples=["500"],
+    )
+    caller_streams_max: _Count = Field(
+        default=0,
+        ge=0,
+        le=1_000_000,
+        description="How many streams each caller may have open at one process: AuthorizeStream and watch streams "
+        "together. Further ones fail with RESOURCE_EXHAUSTED. 0: no limit.",
+        examples=["64"],
+    )
     checkpoint_interval_seconds: _Count = Field(
         default=CHECKPOINT_INTERVAL_SECONDS,
         ge=1,

@@ -21,6 +21,7 @@ from placet.kernel.errors import (
     OverloadedError,
     PermissionDeniedError,
     PlacetError,
+    RateLimitedError,
     UnauthenticatedError,
     UnavailableError,
     WatcherTooSlowError,
@@ -56,6 +57,7 @@ _STATUS: Final[dict[type[PlacetError], tuple[int, str, str]]] = {
     PermissionDeniedError: (code_pb2.PERMISSION_DENIED, "", ""),
     FailedPreconditionError: (code_pb2.FAILED_PRECONDITION, "", ""),
     AbortedError: (code_pb2.ABORTED, "CONTENTION", ""),
+    RateLimitedError: (code_pb2.RESOURCE_EXHAUSTED, "RATE_LIMITED", ""),
     OverloadedError: (code_pb2.RESOURCE_EXHAUSTED, "OVERLOADED", ""),
     DeadlinePassedError: (code_pb2.DEADLINE_EXCEEDED, "DEADLINE_PASSED", ""),
     WatcherTooSlowError: (code_pb2.UNAVAILABLE, "WATCHER_TOO_SLOW", ""),
@@ -88,7 +90,7 @@ def status_of(error: PlacetError, method: str = _DECIDING) -> status_pb2.Status:
         error = shortened(error)
         details.append(_bad_request(error))
     if code in _RETRYABLE:
-        details.append(_retry_info(error.retry_after_ms if isinstance(error, OverloadedError) else RETRY_AFTER_MS))
+        details.append(_retry_info(getattr(error, "retry_after_ms", RETRY_AFTER_MS)))
     return _status(code, text or str(error), details)
 
 

@@ -55,6 +55,8 @@ class ShedReason(StrEnum):
     UNREAD = "unread"
     BYTES_HELD = "bytes_held"
     SLOW_MESSAGE = "slow_message"
+    CALLER_RATE = "caller_rate"
+    CALLER_STREAMS = "caller_streams"
 
 
 @dataclass(slots=True, eq=False)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from placet.transport.grpc.interceptors.access import AccessInterceptor
 from placet.transport.grpc.interceptors.authentication import AuthenticationInterceptor
 from placet.transport.grpc.interceptors.caller import CallerInterceptor
+from placet.transport.grpc.interceptors.caller_limits import CallerLimitInterceptor
 from placet.transport.grpc.interceptors.deserialization import DeserializationInterceptor
 from placet.transport.grpc.interceptors.errors import ErrorInterceptor
 from placet.transport.grpc.interceptors.intake import IntakeInterceptor
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from placet.identity.ports import Authenticator
     from placet.transport.grpc.intake import Intake
+    from placet.transport.grpc.interceptors.caller_limits import CallerLimits
     from placet.transport.grpc.interceptors.invalid_requests import InvalidRequestRecorder
     from placet.transport.grpc.interceptors.refused_access import RefusedAccessRecorder
 
@@ -31,10 +33,12 @@ def interceptor_chain(
     on_error: Callable[[BaseException], None],
     authenticator: Authenticator | None = None,
     refusals: RefusedAccessRecorder | None = None,
+    limits: CallerLimits | None = None,
 ) -> list[grpc.aio.ServerInterceptor]:  # type: ignore[type-arg] # no generic when it runs
     """Return the interceptors, outermost first. `on_error` receives unexpected exceptions.
 
-    Without an `authenticator` callers are not authenticated, and may make every call.
+    Without an `authenticator` callers are not authenticated, and may make every call. Without `limits` each of them may
+    send as much as it likes.
 
     A request passes them from top to bottom, its response or error from bottom to top.
     """
@@ -42,7 +46,7 @@ def interceptor_chain(
     return [
         # Waits for a place to read, reads the bytes, holds them against the memory bound. Caches the handlers below.
         # A stream is read and answered here; each of its requests passes the interceptors below as a call does.
-        IntakeInterceptor(intake, on_error, streams),
+        IntakeInterceptor(intake, on_error, streams, limits),
         # Tracing goes here: a span around everything that the call does, with the status that the caller receives.
         # Turns exceptions into statuses with google.rpc error details.
         ErrorInterceptor(on_error),
@@ -52,6 +56,8 @@ def interceptor_chain(
         AuthenticationInterceptor(authenticator, streams)
         if authenticator is not None and streams is not None
         else CallerInterceptor(),
+        # Refuses a request or a stream beyond the limits of its caller.
+        *([] if limits is None else [CallerLimitInterceptor(limits)]),
         # Records a request that breaks the contract, whether its bytes or its fields are wrong.
         InvalidRequestInterceptor(recorder),
         # Turns the bytes into the request message. Writes the responses of a stream.

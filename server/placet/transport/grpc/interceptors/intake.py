@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import grpc
 
 from placet.kernel.errors import OverloadedError, PlacetError
+from placet.kernel.model import Caller
 from placet.transport.grpc.errors import INTERNAL, NO_MESSAGE, abort, status_of
 from placet.transport.grpc.interceptors.authentication import credentials_of
 from placet.transport.grpc.request_stream import RequestStream
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from placet.transport.grpc.incoming import IncomingMessage
     from placet.transport.grpc.intake import Intake
     from placet.transport.grpc.interceptors.base import Handler
+    from placet.transport.grpc.interceptors.caller_limits import CallerLimits
     from placet.transport.grpc.interceptors.open_streams import OpenStreams
 
 
@@ -30,9 +33,17 @@ class IntakeInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg] #
     """
 
     def __init__(
-        self, intake: Intake, on_error: Callable[[BaseException], None], streams: OpenStreams | None = None
+        self,
+        intake: Intake,
+        on_error: Callable[[BaseException], None],
+        streams: OpenStreams | None = None,
+        limits: CallerLimits | None = None,
     ) -> None:
-        """`streams` checks the callers of streams of requests; None if callers are not authenticated."""
+        """`streams` checks the callers of streams of requests; None if callers are not authenticated.
+
+        `limits` bounds how many each of them has open; None for no bound.
+        """
+        self._limits = limits
         self._intake = intake
         self._on_error = on_error
         self._streams = streams
@@ -47,7 +58,9 @@ class IntakeInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg] #
             handler = await continuation(handler_call_details)
             if handler is None:
                 return None
-            self._handlers[path] = _IntakeHandler(self._intake, handler, self._on_error, self._streams).as_handler()
+            self._handlers[path] = _IntakeHandler(
+                self._intake, handler, self._on_error, self._streams, self._limits
+            ).as_handler()
         return self._handlers[path]
 
 
@@ -60,8 +73,10 @@ class _IntakeHandler:
         handler: Any,  # noqa: ANN401 - published without types
         on_error: Callable[[BaseException], None],
         streams: OpenStreams | None,
+        limits: CallerLimits | None,
     ) -> None:
         self._intake = intake
+        self._limits = limits
         self._on_error = on_error
         self._streams = streams
         self._handler = handler
@@ -101,12 +116,18 @@ class _IntakeHandler:
     async def _request_stream(self, _: object, context: Context) -> None:
         stream = RequestStream(self._handler.stream_stream, context, self._intake)
         try:
-            if self._streams is None:
+            if self._streams is None and self._limits is None:
                 await stream.run()
                 return
             credentials = credentials_of(context)
-            await self._streams.authenticate(credentials)
-            with self._streams.checked(credentials, stream.refuse) as stream.recheck:
+            caller = Caller(peer=credentials.peer)
+            with contextlib.ExitStack() as stack:
+                if self._streams is not None:
+                    caller = await self._streams.authenticate(credentials)
+                if self._limits is not None:
+                    stack.enter_context(self._limits.stream(caller))
+                if self._streams is not None:
+                    stream.recheck = stack.enter_context(self._streams.checked(credentials, stream.refuse))
                 await stream.run()
         except PlacetError as error:
             await _end(context, error)

@@ -36,10 +36,10 @@ class OpenStreams:
         self._open: dict[object, tuple[Credentials, Callable[[Exception], None]]] = {}
         self._checking: asyncio.Task[None] | None = None
 
-    async def authenticate(self, credentials: Credentials) -> None:
-        """Raise UnauthenticatedError unless the credentials prove a caller, who may then open a stream."""
+    async def authenticate(self, credentials: Credentials) -> Caller:
+        """Return the caller that the credentials prove, who may then open a stream. Raises UnauthenticatedError."""
         try:
-            await self._authenticator.authenticate(credentials)
+            return (await self._authenticator.authenticate(credentials)).caller
         except UnauthenticatedError as error:
             if self._refusals is not None:
                 await self._refusals.record(Caller(peer=credentials.peer), _OPENED, None, error)
