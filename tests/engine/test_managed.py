@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import pytest
 
-from placet.engine import managed, source
+from placet.engine import source
 from placet.engine.managed import ManagedPolicies
 from placet.engine.pinned_program import PinnedProgram
 from placet.engine.process import FOLDER, OpaProcess
@@ -61,10 +61,15 @@ class Memory:
     def __init__(self) -> None:
         self.sources: tuple[ServedSource, ...] = ()
         self.revisions: set[str] = set()
+        self.newest_us = 0
         self.broken = False
 
     async def served(self) -> tuple[ServedSource, ...]:
         return self.sources
+
+    async def newest_release_us(self) -> int:
+        self._work()
+        return self.newest_us
 
     async def confirmed(self, revision: str) -> bool:
         self._work()
@@ -360,7 +365,7 @@ async def test_where_changes_are_not_reported_they_are_found(
         yield set()
 
     revision = supervised.revision
-    monkeypatch.setattr(managed, "awatch", out_of_watches)
+    monkeypatch.setattr(source, "awatch", out_of_watches)
     supervised.rego_dir.rename(supervised.rego_dir.with_name("away"))  # ends the watch that is under way
     await until(lambda: supervised.policies.status().last_error)
     supervised.rego_dir.with_name("away").rename(supervised.rego_dir)

@@ -102,6 +102,7 @@ def test_a_shipped_folder(tmp_path: Path) -> None:
         ("unsafe_no_auth", True, "true"),
         ("webhook_allow_private_networks", True, "true"),
         ("opa_path", "/srv/opa", '"/srv/opa"'),
+        ("policy_url", "file:///srv/bundle.tar.gz", '"file:///srv/bundle.tar.gz"'),
         ("opa_address", "http://127.0.0.1:8181", '"http://127.0.0.1:8181"'),
         ("rego_dir", Path("elsewhere"), '"elsewhere"'),
         ("data_dir", Path("elsewhere"), '"elsewhere"'),
@@ -158,6 +159,23 @@ def test_a_wrong_address_to_listen_on_is_told_with_an_example(name: str, example
         ({"opa_address": "unix://x/y"}, "opa_address (--opa-address):"),
         ({"opa_address": "http://opa:8181/v1"}, "opa_address (--opa-address):"),
         ({"opa_address": "unix:///s", "opa_path": "/opa"}, "opa_path (--opa-path): '/opa' is for a managed OPA"),
+        ({"policy_url": "policy"}, "policy_url (--policy-url): 'policy' must be https://host/path"),
+        (
+            {"policy_url": "http://10.0.0.1/b.tar.gz"},
+            "policy_url (--policy-url): 'http://10.0.0.1/b.tar.gz' must be https",
+        ),
+        ({"policy_url": "https://u:p@x/b"}, "policy_url (--policy-url): 'https://u:p@x/b' must have no user"),
+        ({"policy_url": "https://x/b"}, "policy_url (--policy-url): 'https://x/b' needs policy_verification_key"),
+        ({"policy_url": "file://x/b"}, "policy_url (--policy-url): 'file://x/b' must be https://host/path"),
+        (
+            {"policy_url": "file:///b", "policy_token_file": "t"},
+            "policy_url (--policy-url): 'file:///b' is a file, which takes no policy_token_file",
+        ),
+        ({"policy_verification_key": "k"}, "policy_url (default): '' is empty, but policy_verification_key is set"),
+        (
+            {"policy_url": "file:///b", "opa_address": "unix:///s"},
+            "opa_address (--opa-address): 'unix:///s' is an external OPA, but policy_url is for a managed one",
+        ),
         ({"opa_required_revision": "r"}, "opa_required_revision (--opa-required-revision): 'r' is for an external OPA"),
         (
             {"opa_timeout_ms": 0},
@@ -318,6 +336,9 @@ def test_every_setting_is_described_with_an_example_that_is_accepted() -> None:
         "tls_client_ca_file": client_ca,
         "mtls_listen": {**client_ca, "auth_file": "auth.toml"},
         "opa_required_revision": {"opa_address": "unix:///s"},
+        "policy_token_file": {"policy_url": "https://x/b", "policy_verification_key": "k"},
+        "policy_url": {"policy_verification_key": "k"},
+        "policy_verification_key": {"policy_url": "https://x/b"},
         "webhook_url": {"webhook_secret": (secret or [""])[0]},
     }
     for name, field in Settings.model_fields.items():

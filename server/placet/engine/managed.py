@@ -1,4 +1,4 @@
-"""A policy served by a managed OPA. Placet starts, watches and restarts OPA, and reloads `rego/` when it changes.
+"""A policy served by a managed OPA. Placet starts, watches and restarts OPA, and reloads the policy when it changes.
 
 A new revision is built, checked, started beside the old one and asked the canary; then it takes over. A failure on the
 way changes only the status, the log and the metrics.
@@ -10,15 +10,14 @@ import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from watchfiles import awatch
-
+from placet.engine.policy_url import PolicyUrl, Published
 from placet.engine.served_revision import Engine, ServedRevision
-from placet.engine.source import PolicyFolder, Source
+from placet.engine.source import PolicyFolder, PolicyReader, Source
 from placet.kernel.collector import keep_from_collector
 from placet.kernel.errors import ConfigurationError, PolicyInvalidError, PolicyUnreadableError
 from placet.policy.bundles.bundle import bundle_of
+from placet.policy.bundles.removal_confirmation import Hold
 from placet.policy.checks.rules_apart import check_rules_apart
-from placet.policy.files.git_commit import git_commit
 from placet.revisions.status import EngineMode, PolicyEvent, PolicyEventKind, PolicyStatus, event_of
 
 if TYPE_CHECKING:
@@ -51,19 +50,26 @@ class ManagedPolicies:
         on_error: Callable[[BaseException], None],
         engine_version: str,
         confirmation: RemovalConfirmation | None = None,
+        published: Published | None = None,
     ) -> None:
         """Prepare the source; `start` loads the first policy.
 
-        `listener` receives all events in order, `on_error` internal errors. With a `confirmation`, a policy that
-        removes restrictions of the served one is held until a person confirms it.
+        With `published` the policy is read from there, and not from the folder of the source. `listener` receives all
+        events in order, `on_error` internal errors. With a `confirmation`, a policy that removes restrictions of the
+        served one, or is older, is held until a person confirms it.
         """
         self._source = source
         self._engine = engine
         self._clock = clock
         self._listener = listener
         self._on_error = on_error
-        self._folder = PolicyFolder(source, engine, self._cache_refused)
+        self._reader: PolicyReader = (
+            PolicyUrl(published, source, engine, self._cache_refused)
+            if published is not None
+            else PolicyFolder(source, engine, self._cache_refused)
+        )
         self._confirmation = confirmation
+        self._published = published is not None
         self._loading = asyncio.Lock()
         self._served: ServedRevision | None = None
         self._serving = asyncio.Event()
@@ -82,13 +88,21 @@ class ManagedPolicies:
         return self._served.status_now(self._status, self._clock, self._source.age_seconds_max)
 
     async def start(self) -> None:
-        """Load or hold the first policy. Raises PolicyInvalidError or ConfigurationError when it cannot be served."""
-        await self._load()
+        """Load or hold the first policy. Raises PolicyInvalidError or ConfigurationError when it cannot be served.
+
+        When a published one cannot be served, the policy that was served before this process started decides.
+        """
+        try:
+            await self._load()
+        except PolicyInvalidError as error:
+            if not self._published or not await self._serve_last():
+                raise
+            await self._reject(str(error), seen=not isinstance(error, PolicyUnreadableError))
 
     async def run(self) -> None:
         """Watch the files and the engine until cancelled."""
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._watch_files(), name="placet-policy-files")
+            tasks.create_task(self._watch_source(), name="placet-policy-source")
             tasks.create_task(self._watch_engine(), name="placet-policy-engine")
 
     async def close(self) -> None:
@@ -97,23 +111,27 @@ class ManagedPolicies:
             await self._served.stop()
 
     async def check_now(self) -> None:
-        """Read the policy folder now, as after a change."""
+        """Read the policy now, as after a change."""
         async with self._loading:
             await self._reload()
 
     async def _load(self) -> bool:
         """Build and check the policy, then activate it. Returns False when a person must confirm it first."""
-        commit = await asyncio.to_thread(git_commit, self._source.rego_dir)
-        bundle = await self._folder.bundle((self._status.revision,))
+        bundle = await self._reader.bundle((self._status.revision,))
+        commit = await self._reader.commit()
         served = self._served
         if served is None:
             return await self._load_first(bundle, commit)
         if served.revision == bundle.revision:
             self._status = replace(self._status.without_problems(), git_commit=commit)
             self._seen()
+            if self._confirmation is not None:
+                self._confirmation.note_release(bundle)
             return True
-        lost = await self._confirmation.removals(served.bundle.tree, bundle) if self._confirmation is not None else ()
-        return await self._activate_or_hold(bundle, commit, lost)
+        if self._confirmation is None:
+            return await self._activate_or_hold(bundle, commit, Hold())
+        lost = await self._confirmation.removals(served.bundle.tree, bundle)
+        return await self._activate_or_hold(bundle, commit, await self._confirmation.hold(bundle, lost))
 
     async def _load_first(self, bundle: Bundle, commit: str) -> bool:
         """Load while no policy decides.
@@ -125,24 +143,33 @@ class ManagedPolicies:
             await self._activate(bundle, commit)
             return True
         previous = await self._confirmation.previous(self._source.rego_dir)
-        lost = await self._confirmation.removals_since(previous, bundle)
-        if lost and previous.tree is not None:
+        hold = await self._confirmation.hold(bundle, await self._confirmation.removals_since(previous, bundle))
+        if hold.reasons and previous.tree is not None:
             await self._serve_previous(previous.tree)
-        elif not lost and previous.incomparable and not previous.matches(bundle):
+        elif not hold.reasons and previous.incomparable and not previous.matches(bundle):
             await self._report(
                 PolicyEventKind.CACHE_REFUSED, f"{previous.incomparable}; the policy is served nevertheless"
             )
-        return await self._activate_or_hold(bundle, commit, lost)
+        return await self._activate_or_hold(bundle, commit, hold)
 
-    async def _activate_or_hold(self, bundle: Bundle, commit: str, lost: tuple[str, ...]) -> bool:
-        """Activate the policy, or hold it when it lost restrictions."""
-        if not lost:
+    async def _activate_or_hold(self, bundle: Bundle, commit: str, hold: Hold) -> bool:
+        """Activate the policy, or hold it when a person must confirm it first."""
+        if not hold.reasons:
             await self._activate(bundle, commit)
             return True
         if self._served is None:  # people and agents are then distinguished by its tenants
             self._status = replace(self._status, tenants=tuple(sorted(bundle.agent_policies)))
-        await self._hold(bundle.revision, lost)
+        await self._hold(bundle.revision, hold)
         return False
+
+    async def _serve_last(self) -> bool:
+        """Serve what was served before this process began. Returns False when that is not possible."""
+        if self._confirmation is None:
+            return False
+        previous = await self._confirmation.previous(self._source.rego_dir)
+        if previous.tree is not None:
+            await self._serve_previous(previous.tree)
+        return self._served is not None
 
     async def _serve_previous(self, tree: PolicyTree) -> None:
         """Serve what was served before this process began."""
@@ -177,13 +204,14 @@ class ManagedPolicies:
             if old is not None:
                 await old.retire()
 
-    async def _hold(self, revision: str, lost: tuple[str, ...]) -> None:
+    async def _hold(self, revision: str, hold: Hold) -> None:
         """Keep the served policy until a person confirms the newest. Reports this once."""
         reported = self._status.held_revision == revision
-        self._status = self._status.with_held(revision, lost, self._clock.wall_us())
+        now = self._clock.wall_us()
+        self._status = self._status.with_held(revision, hold.reasons, now, hold.confirmed_as)
         self._seen()
         if not reported:
-            await self._report(PolicyEventKind.HELD, "\n".join(lost))
+            await self._report(PolicyEventKind.HELD, "\n".join(hold.reasons))
 
     async def _cache_refused(self, path: Path) -> None:
         await self._report(PolicyEventKind.CACHE_REFUSED, f"{path}: {NOT_AS_BUILT}")
@@ -192,12 +220,12 @@ class ManagedPolicies:
         try:
             accepted = await self._load()
         except (PolicyUnreadableError, OSError) as error:
-            self._folder.forget()  # not an error of the policy: the next check tries again
+            self._reader.forget()  # not an error of the policy: the next check tries again
             await self._reject(str(error), seen=False)
         except PolicyInvalidError as error:
             await self._reject(str(error))
         except ConfigurationError as error:
-            self._folder.forget()
+            self._reader.forget()
             await self._reject(str(error))
         except Exception as error:  # noqa: BLE001 - whatever a policy breaks, the served one stays
             self._on_error(error)
@@ -222,35 +250,21 @@ class ManagedPolicies:
         if not reported:
             await self._report(PolicyEventKind.REFUSED, why)
 
-    async def _watch_files(self) -> None:
-        """Check the files at each reported change, and at intervals where changes are not reported."""
-        seconds = self._source.confirm_interval_seconds
-        milliseconds = max(1, int(seconds * 1_000))
-        reported = ""
-        while True:
-            try:
-                async for _ in awatch(self._source.rego_dir, rust_timeout=milliseconds, yield_on_timeout=True):
-                    reported = ""
-                    await self._check()
-            # The folder is missing, watches are exhausted, or (in a group) a file name is not text.
-            except (OSError, RuntimeError, ExceptionGroup) as error:
-                if reported != str(error):
-                    reported = str(error)
-                    self._on_error(error)
-            await asyncio.sleep(seconds)
+    async def _watch_source(self) -> None:
+        async for _ in self._reader.changes(self._on_error):
             await self._check()
 
     async def _check(self) -> None:
-        """Reload when the files changed. Unchanged files confirm the served policy."""
+        """Reload when the policy changed. An unchanged one confirms the served policy."""
         async with self._loading:
-            if await self._folder.changed() or await self._was_confirmed():
+            if await self._reader.changed() or await self._was_confirmed():
                 await self._reload()
             else:
                 self._seen()
 
     async def _was_confirmed(self) -> bool:
         """Whether a person confirmed the held policy, perhaps on another replica."""
-        held = self._status.held_revision
+        held = self._status.held_as
         return bool(held) and self._confirmation is not None and await self._confirmation.confirmed(held)
 
     def _seen(self) -> None:

@@ -1,4 +1,7 @@
-"""Read the policy folder, but only when it has been unchanged for a moment: a copy in progress is half a policy."""
+"""Where a policy comes from. The policy folder is read only when it was unchanged for a moment.
+
+A copy in progress is half a policy.
+"""
 
 from __future__ import annotations
 
@@ -7,16 +10,19 @@ import math
 import time
 from dataclasses import dataclass
 from pathlib import Path  # noqa: TC003 - a field of a dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
+
+from watchfiles import awatch
 
 from placet.kernel.errors import ConfigurationError, PolicyUnreadableError
 from placet.policy.bundles.bundle import build_bundle
 from placet.policy.checks.rules_apart import check_rules_apart
 from placet.policy.files.folder import newest_change, source_digest
+from placet.policy.files.git_commit import git_commit
 from placet.policy.files.tree import content_digest
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection
+    from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 
     from placet.engine.served_revision import Engine
     from placet.policy.bundles.bundle import Bundle
@@ -39,6 +45,34 @@ class Source:
     age_seconds_max: float = math.inf  # when the folder is unreadable for longer, its revision is stale
 
 
+class PolicyReader(Protocol):
+    """Reads the newest policy from where it is kept."""
+
+    def changes(self, on_error: Callable[[BaseException], None]) -> AsyncIterator[None]:
+        """Yield when the policy may have changed, and at intervals, without an end. `on_error` receives its errors."""
+        ...
+
+    async def changed(self) -> bool:
+        """Whether the policy may have changed since `bundle`, or cannot be read."""
+        ...
+
+    def forget(self) -> None:
+        """Make `changed` return true."""
+        ...
+
+    async def commit(self) -> str:
+        """Return the git commit of the policy; "" when it is unknown."""
+        ...
+
+    async def bundle(self, needed: Collection[str]) -> Bundle:
+        """Return the bundle of the newest policy, which passed every check.
+
+        The cache keeps the revisions in `needed`. Raises PolicyInvalidError, PolicyUnreadableError and
+        ConfigurationError.
+        """
+        ...
+
+
 class PolicyFolder:
     """Reads bundles from a source. `on_cache_refused` receives cached files whose content does not match their name."""
 
@@ -49,9 +83,31 @@ class PolicyFolder:
         self._read_digest = ""
         self._read_before = False
 
+    async def changes(self, on_error: Callable[[BaseException], None]) -> AsyncIterator[None]:
+        """Yield at each reported change of the files, and at intervals, where changes are not reported."""
+        seconds = self._source.confirm_interval_seconds
+        milliseconds = max(1, int(seconds * 1_000))
+        reported = ""
+        while True:
+            try:
+                async for _ in awatch(self._source.rego_dir, rust_timeout=milliseconds, yield_on_timeout=True):
+                    reported = ""
+                    yield
+            # The folder is missing, watches are exhausted, or (in a group) a file name is not text.
+            except (OSError, RuntimeError, ExceptionGroup) as error:
+                if reported != str(error):
+                    reported = str(error)
+                    on_error(error)
+            await asyncio.sleep(seconds)
+            yield
+
     def forget(self) -> None:
         """Make the next call of `changed` return true."""
         self._read_digest = ""
+
+    async def commit(self) -> str:
+        """Return the git commit that the folder was checked out from."""
+        return await asyncio.to_thread(git_commit, self._source.rego_dir)
 
     async def changed(self) -> bool:
         """Whether the files may have changed since they were read, or cannot be read."""

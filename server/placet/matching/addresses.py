@@ -7,6 +7,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 PORT_MAX: Final = 65_535
+_POLICY_URL: Final = "must be https://host/path, http://host/path on this machine, or file:///path"
 
 
 def split_address(address: str) -> tuple[str, int]:
@@ -44,3 +45,20 @@ def check_opa_address(value: str) -> None:
     if parts.scheme != "http" or not parts.netloc or "@" in parts.netloc or parts.path.strip("/") or parts.query:
         raise ValueError("must be http://host:port or unix:///path")
     split_address(parts.netloc)
+
+
+def check_policy_url(url: str) -> None:
+    """Raise ValueError unless releases can be read from the address."""
+    if not url.isascii() or not url.isprintable() or " " in url:
+        raise ValueError(f"{_POLICY_URL}, in printable ASCII")
+    parts = urlsplit(url)
+    if parts.scheme == "file":
+        if parts.netloc or not parts.path.startswith("/") or parts.query or parts.fragment:
+            raise ValueError(_POLICY_URL)
+        return
+    if parts.scheme not in {"https", "http"} or not parts.hostname or parts.port == 0:
+        raise ValueError(_POLICY_URL)
+    if parts.scheme == "http" and not is_loopback(parts.hostname):
+        raise ValueError("must be https://; http:// is only for a server on this machine")
+    if "@" in parts.netloc or parts.fragment:
+        raise ValueError("must have no user, password and #fragment; name a token with policy_token_file")

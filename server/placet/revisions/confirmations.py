@@ -1,6 +1,6 @@
 """The use case of policy confirmation: a person confirms a held policy, so that it is served.
 
-A policy is held when it lost restrictions, see `placet.revisions.removals`.
+A policy is held when it lost restrictions, see `placet.revisions.removals`, or when it is older than a served one.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class PolicyConfirmations:
             raise NotFoundError(f"{_not_waiting(command.target, status.held_revision)}: see `placet policy status`")
         ledger = self.commands.ledger
         require_unconcerned(command.actor, (), is_agent=await is_agent(ledger, status.tenants, command.actor))
-        key = confirmed_key(command.target)
+        key = confirmed_key(status.held_as or command.target)
         row = (await ledger.load(ReadSet([key]))).rows.get(key)
         body = orjson.dumps({"actor": command.actor, "reason": command.reason})
         put = PutIfVersion(row or Row(key, CONFIRMED, now_us, body))

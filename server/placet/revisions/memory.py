@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 from msgspec import structs
@@ -33,13 +33,21 @@ SERVED_LAST: Final = RowKey(StateTable.CONTROL_REQUESTS, SYSTEM_TENANT, "policy.
 """The row with the files that any replica served last. One row for all, so it does not grow with new replicas."""
 
 
+NEWEST_RELEASE: Final = RowKey(StateTable.CONTROL_REQUESTS, SYSTEM_TENANT, "policy.newest_release")
+"""The row that says when the newest release was created that any replica served. It never goes back."""
+
+
 def served_key(replica: str) -> RowKey:
     """Return the key of the row that says which policy the replica served last."""
     return RowKey(StateTable.CONTROL_REQUESTS, SYSTEM_TENANT, f"policy.served:{replica}")
 
 
 def confirmed_key(revision: str) -> RowKey:
-    """Return the key of the row that exists once the revision is confirmed."""
+    """Return the key of the row that exists once the revision is confirmed.
+
+    The confirmation of a release that is older than the newest one is stored under ``revision@time of the newest one``,
+    so that it does not hold any more when a newer one was served.
+    """
     return RowKey(StateTable.CONTROL_REQUESTS, SYSTEM_TENANT, f"policy.confirmed:{revision}")
 
 
@@ -73,16 +81,23 @@ class LedgerMemory:
             return record, None
         digest, content = event.source.digest, event.source.content
         stored = base64.b64encode(content).decode() if len(content) <= SOURCE_BYTES_MAX else ""
-        bodies = {
+        bodies: dict[RowKey, dict[str, Any]] = {
             served_key(self.replica): {"digest": digest},
             SERVED_LAST: {"digest": digest, "files": stored},
         }
+        if event.source.created_at_us > await self.newest_release_us():
+            bodies[NEWEST_RELEASE] = {"created_at_us": event.source.created_at_us}
         rows = (await self.ledger().load(ReadSet(list(bodies)))).rows
         puts = [
             PutIfVersion(structs.replace(rows.get(key) or Row(key, SERVED, now_us, b""), body=orjson.dumps(body)))
             for key, body in bodies.items()
         ]
         return structs.replace(record, changes=tuple(puts)), None
+
+    async def newest_release_us(self) -> int:
+        """Return when the newest release was created that any replica served; 0 when none was."""
+        row = (await self.ledger().load(ReadSet([NEWEST_RELEASE]))).rows.get(NEWEST_RELEASE)
+        return int(orjson.loads(row.body)["created_at_us"]) if row is not None else 0
 
     async def confirmed(self, revision: str) -> bool:
         """Return whether a person confirmed that the revision may remove restrictions."""

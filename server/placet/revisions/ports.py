@@ -17,6 +17,10 @@ class PolicyMemory(Protocol):
         """Return what this replica served last, then what any replica served last, as far as they are known."""
         ...
 
+    async def newest_release_us(self) -> int:
+        """Return when the newest release was created that any replica served, in microseconds; 0 when none was."""
+        ...
+
     async def confirmed(self, revision: str) -> bool:
         """Return whether a person confirmed that the revision may remove restrictions."""
         ...

@@ -64,6 +64,8 @@ class PolicyStatus:
     """The git commit of the policy folder when the served revision was loaded."""
     held_revision: str = ""
     """The newest policy, when it waits for a person to confirm it."""
+    held_as: str = ""
+    """The name under which a confirmation of the held policy is stored, see `placet.revisions.memory`."""
     held_since_us: int = 0
     held_reasons: tuple[str, ...] = ()
     slow_packs: tuple[SlowPack, ...] = ()
@@ -88,14 +90,18 @@ class PolicyStatus:
         """Whether no policy is served because the only one waits for confirmation."""
         return bool(self.held_revision) and not self.revision
 
-    def with_held(self, revision: str, reasons: tuple[str, ...], now_us: int) -> PolicyStatus:
-        """Return the status with the newest policy held until a person confirms it."""
+    def with_held(self, revision: str, reasons: tuple[str, ...], now_us: int, confirmed_as: str = "") -> PolicyStatus:
+        """Return the status with the newest policy held until a person confirms it.
+
+        The confirmation is stored under the revision, or under the name `confirmed_as`.
+        """
         since = self.held_since_us if revision == self.held_revision else now_us
-        return replace(self.without_problems(), held_revision=revision, held_since_us=since, held_reasons=reasons)
+        cleared, name = self.without_problems(), confirmed_as or revision
+        return replace(cleared, held_revision=revision, held_as=name, held_since_us=since, held_reasons=reasons)
 
     def without_held(self) -> PolicyStatus:
         """Return the status without a held policy."""
-        return replace(self, held_revision="", held_since_us=0, held_reasons=())
+        return replace(self, held_revision="", held_as="", held_since_us=0, held_reasons=())
 
     def with_error(self, why: str, now_us: int) -> PolicyStatus:
         """Return the status after the newest policy was refused. `why` says what is wrong with it."""
@@ -157,6 +163,8 @@ class ServedSource:
     digest: str
     content: bytes = b""
     """The files in an archive; b"" when only the digest is known."""
+    created_at_us: int = 0
+    """When the policy was released, in wall-clock microseconds; 0 for one that was read from a folder."""
 
 
 @dataclass(frozen=True, slots=True)

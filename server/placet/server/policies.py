@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
 from placet.decision.ports import PolicySource
 from placet.engine.client import OpaClient
+from placet.engine.download import bearer, releases_at
 from placet.engine.external import CANARY_INTERVAL_SECONDS, ExternalPolicies
 from placet.engine.http import Address
 from placet.engine.managed import ManagedPolicies
 from placet.engine.patience import Patience
 from placet.engine.pinned_program import PinnedProgram
+from placet.engine.policy_url import Published
 from placet.engine.served_revision import Engine
 from placet.engine.source import CONFIRM_INTERVAL_SECONDS, Source
 from placet.policy.bundles.removal_confirmation import RemovalConfirmation
+from placet.policy.bundles.signatures import read_verification_keys
 from placet.policy.files.tenant_files import load_agent_policies
 from placet.policy.toolchain.binary import find_opa
 from placet.revisions.memory import LedgerMemory
@@ -22,7 +26,6 @@ from placet.server.usable_cores import usable_cores
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
-    from pathlib import Path
 
     from placet.kernel.clock import Clock
     from placet.revisions.status import PolicyEvent
@@ -97,11 +100,28 @@ def _managed(
     opa, age_max_seconds = find_opa(settings.opa_path), age_seconds_max(settings)
     engine = engine_of(settings, opa.path, observer)
     interval_seconds = min(CONFIRM_INTERVAL_SECONDS, age_max_seconds / CHECKS_PER_MAX_AGE)
-    source = Source(settings.rego_dir, settings.bundles_dir, interval_seconds, age_max_seconds)
+    source = Source(settings.policy_root, settings.bundles_dir, interval_seconds, age_max_seconds)
     confirmation = RemovalConfirmation(
         memory, settings.bundles_dir, observer.error, enabled=settings.confirm_policy_removals
     )
-    return ManagedPolicies(source, engine, clock, listener, observer.error, opa.version, confirmation)
+    return ManagedPolicies(
+        source, engine, clock, listener, observer.error, opa.version, confirmation, published_by(settings)
+    )
+
+
+def published_by(settings: Settings) -> Published | None:
+    """Return where the policy is published; None when it is read from a folder.
+
+    Raises ConfigurationError when a key or token cannot be read.
+    """
+    if not settings.policy_url:
+        return None
+    key = Path(settings.policy_verification_key) if settings.policy_verification_key else None
+    token_file = Path(settings.policy_token_file) if settings.policy_token_file else None
+    if key is not None:
+        read_verification_keys(key)
+    bearer(token_file)
+    return Published(settings.policy_url, releases_at(settings.policy_url, token_file), key)
 
 
 def engine_of(settings: Settings, opa: Path, observer: ServerObserver) -> Engine:

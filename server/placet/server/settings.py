@@ -28,6 +28,7 @@ from placet.kernel.limits import (
 )
 from placet.matching.addresses import check_opa_address
 from placet.server.listening import ListeningSettings
+from placet.server.release_settings import ReleaseSettings
 from placet.server.usable_cores import worker_count
 from placet.webhooks.signing import read_secrets
 from placet.webhooks.target import Target
@@ -58,7 +59,7 @@ def shipped_dir(name: str, beside: str, package: Path = Path(__file__).parents[1
     return checkout if not inside.is_dir() and package.parent.name == "server" and checkout.is_dir() else inside
 
 
-class Settings(ListeningSettings):
+class Settings(ReleaseSettings, ListeningSettings):
     """All settings of `placet serve`."""
 
     model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, extra="forbid", frozen=True, hide_input_in_errors=True)
@@ -262,13 +263,21 @@ class Settings(ListeningSettings):
             raise ConfigurationError(f"{self.data_dir}: is a file, not a directory; name a directory with --data-dir")
 
     def require_rego_dir(self) -> None:
-        """Raise ConfigurationError when the policy folder does not exist. The example is never served instead."""
-        if not self.rego_dir.is_dir():
+        """Raise ConfigurationError when the policy folder is used and does not exist.
+
+        The example is never served instead.
+        """
+        if not self.policy_url and not self.rego_dir.is_dir():
             example = shipped_dir("_rego", "rego")
             raise ConfigurationError(
                 f"{self.rego_dir}: no such policy folder; name yours with --rego-dir, begin with a copy of the example "
                 f"in {example}, or run `placet demo` to see that example decide"
             )
+
+    @property
+    def policy_root(self) -> Path:
+        """What problems of the policy name as its folder."""
+        return Path("bundle") if self.policy_url else self.rego_dir
 
     @property
     def keys_dir(self) -> Path:
@@ -316,9 +325,11 @@ class Settings(ListeningSettings):
 
     @field_validator("opa_address")
     @classmethod
-    def _check_opa_address(cls, value: str) -> str:
+    def _check_opa_address(cls, value: str, info: ValidationInfo) -> str:
         if value:
             check_opa_address(value)
+            if info.data.get("policy_url"):
+                raise ValueError("is an external OPA, but policy_url is for a managed one; remove one of the two")
         return value
 
     @field_validator("opa_path", "opa_required_revision")

@@ -10,15 +10,14 @@ import asyncio
 import contextlib
 import secrets
 import ssl
-import threading
 from dataclasses import dataclass, field
 from enum import StrEnum
-from functools import partial
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final
 
 from placet.kernel.errors import LedgerUnavailableError
 from placet.kernel.limits import WEBHOOK_AT_ONCE_MAX, WEBHOOK_CLAIM_SECONDS, WEBHOOK_POLL_SECONDS
 from placet.notifications.delivery import next_try_us
+from placet.scheduling.daemon_thread import run_in_daemon_thread
 from placet.webhooks.attempt import Attempt, Response, resolve
 from placet.webhooks.signing import headers
 
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
     from placet.webhooks.outbox import Outbox
     from placet.webhooks.target import Target
 
-T = TypeVar("T")
 _SECOND_US: Final = 1_000_000
 _RANDOM: Final = secrets.SystemRandom().random
 
@@ -148,7 +146,7 @@ class WebhookSender:
         )
         try:
             async with asyncio.timeout(timeout_seconds):
-                return await run_in_daemon_thread(attempt.send)
+                return await run_in_daemon_thread(attempt.send, "webhook")
         except TimeoutError:
             return Response(error=f"no answer in {timeout_seconds:g} s")
         except Exception as error:  # noqa: BLE001 - an internal error; the delivery is tried again as after any failure
@@ -159,27 +157,3 @@ class WebhookSender:
 
     def _report(self, result: TryResult, delivery: Delivery, cause: str = "") -> None:
         self._on_try(TryReport(result, delivery.event_id, delivery.row.key.tenant, delivery.tries, cause))
-
-
-def run_in_daemon_thread(work: Callable[[], T]) -> asyncio.Future[T]:
-    """Run `work` in a daemon thread. Returns a future of its result.
-
-    The process does not wait for daemon threads when it exits: the look-up of a host name may hang in one for long.
-    """
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[T] = loop.create_future()
-
-    def settle(set_it: Callable[[], None]) -> None:
-        if not future.done():
-            set_it()
-
-    def run() -> None:
-        try:
-            set_it = partial(future.set_result, work())
-        except BaseException as error:  # noqa: BLE001 - raised where the future is awaited
-            set_it = partial(future.set_exception, error)
-        with contextlib.suppress(RuntimeError):  # the loop is closed, so the future is not awaited any more
-            loop.call_soon_threadsafe(settle, set_it)
-
-    threading.Thread(target=run, name="webhook", daemon=True).start()
-    return future

@@ -64,7 +64,7 @@ def _policies(
         await observer.set_policy_ready(ready=ready)
 
     policies = SharedPolicies(
-        Source(settings.rego_dir, settings.bundles_dir, age_seconds_max=age_seconds_max(settings)),
+        Source(settings.policy_root, settings.bundles_dir, age_seconds_max=age_seconds_max(settings)),
         engine_of(settings, find_opa(settings.opa_path).path, observer),
         clock,
         on_ready,

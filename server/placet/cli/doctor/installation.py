@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from placet import sdk
 from placet.cli.doctor.check import Check, failed, not_checked, passed
 from placet.cli.doctor.own_server import own_pid, worker_checks
+from placet.cli.doctor.published_policy import published_check
 from placet.cli.doctor.running_server import disk_check, external_opa_check, server_checks
 from placet.kernel.errors import ConfigurationError, PolicyInvalidError
 from placet.matching.addresses import split_address
@@ -95,6 +96,8 @@ def _opa(settings: Settings) -> Check:
 
 def _policies(settings: Settings) -> Check:
     """Load the policies as the server does. With a managed OPA, build the bundle in a temporary directory."""
+    if settings.policy_url:
+        return published_check(settings)
     rego_dir = settings.rego_dir
     settings.require_rego_dir()
     tenants = ", ".join(sorted(load_agent_policies(rego_dir)))

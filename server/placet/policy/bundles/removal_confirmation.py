@@ -12,7 +12,8 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from placet.kernel.errors import LedgerUnavailableError, PolicyInvalidError
+from placet.kernel.clock import rfc3339
+from placet.kernel.errors import Diagnostic, LedgerUnavailableError, PolicyInvalidError, PolicyUnreadableError
 from placet.policy.bundles.bundle_cache import BundleCache
 from placet.policy.bundles.removals import find_removals
 from placet.policy.files.archive import ArchiveError, pack, unpack
@@ -28,6 +29,15 @@ if TYPE_CHECKING:
     from placet.policy.files.tree import PolicyTree
     from placet.revisions.ports import PolicyMemory
     from placet.tenants.policy import TenantPolicy
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Why a policy must be confirmed; no reasons when it may decide."""
+
+    reasons: tuple[str, ...] = ()
+    confirmed_as: str = ""  # the name of the confirmation; "" for the revision
+
 
 SUFFIX: Final = ".source.tgz"
 
@@ -67,6 +77,7 @@ class RemovalConfirmation:
         self._folder = folder
         self._on_error = on_error
         self._tenants: dict[str, bytes] = {}
+        self._newest_release_us = 0  # that this process served
 
     async def previous(self, rego_dir: Path) -> PreviousPolicy:
         """Return the policy served last, from the ledger; from the folder when the ledger knows none."""
@@ -91,6 +102,34 @@ class RemovalConfirmation:
         removals = await asyncio.to_thread(_removals, served, new.tree, tenants, new.agent_policies)
         return () if removals and await self.confirmed(new.revision) else removals
 
+    async def hold(self, new: Bundle, lost: tuple[str, ...]) -> Hold:
+        """Return why `new` must be confirmed: what it lost, and that it is older than the newest release served before.
+
+        A bundle that does not say when it was created is never older. Raises PolicyUnreadableError when the ledger does
+        not answer, because it is then unknown.
+        """
+        if not new.created_at_us:
+            return Hold(lost)
+        newest_us = max(self._newest_release_us, await self._newest_release())
+        if new.created_at_us >= newest_us:
+            return Hold(lost)
+        name = f"{new.revision}@{newest_us}"
+        if await self.confirmed(name):
+            return Hold()
+        created, newest = rfc3339(new.created_at_us), rfc3339(newest_us)
+        return Hold((f"it was created at {created}, before a policy that was served, of {newest}", *lost), name)
+
+    def note_release(self, served: Bundle) -> None:
+        """Remember in this process when a served release was created."""
+        self._newest_release_us = max(self._newest_release_us, served.created_at_us)
+
+    async def _newest_release(self) -> int:
+        try:
+            return await self._memory.newest_release_us()
+        except LedgerUnavailableError as error:
+            what = "cannot be compared with the policies served before, because the store does not answer"
+            raise PolicyUnreadableError([Diagnostic("the bundle", what)]) from error
+
     async def confirmed(self, revision: str) -> bool:
         """Return whether a person confirmed the revision; False also when the ledger is unavailable."""
         try:
@@ -107,7 +146,8 @@ class RemovalConfirmation:
             return None
         self._tenants |= bundle.tree.tenants
         files = bundle.tree.deciding
-        source = ServedSource(digest_of(files), await asyncio.to_thread(pack, files))
+        source = ServedSource(digest_of(files), await asyncio.to_thread(pack, files), bundle.created_at_us)
+        self.note_release(bundle)
         try:
             await asyncio.to_thread(self._store, source)
         except OSError as error:

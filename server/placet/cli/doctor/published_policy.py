@@ -1,0 +1,34 @@
+"""The check of `placet doctor` of a policy that is read from an address."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from placet.cli.doctor.check import Check, passed
+from placet.engine.download import DownloadError
+from placet.kernel.clock import rfc3339
+from placet.kernel.errors import ConfigurationError
+from placet.policy.bundles.release import read_release
+from placet.policy.bundles.signatures import read_verification_keys
+from placet.server.policies import published_by
+
+if TYPE_CHECKING:
+    from placet.server.settings import Settings
+
+
+def published_check(settings: Settings) -> Check:
+    """Download the bundle of `policy_url` and verify its signature. The server also checks the policy in it.
+
+    Raises ConfigurationError and PolicyInvalidError.
+    """
+    published = published_by(settings)
+    if published is None:
+        raise AssertionError("called with policy_url")
+    keys = read_verification_keys(published.verification_key) if published.verification_key is not None else ()
+    try:
+        content = published.releases.get("", 0.0).content or b""
+    except DownloadError as error:
+        raise ConfigurationError(f"{published.url}: {error}; see policy_url and policy_token_file") from error
+    release = read_release(content, keys)
+    created = f", created at {rfc3339(release.created_at_us)}" if release.created_at_us else ""
+    return passed("policies", f"{published.url}: revision {release.revision}{created}")

@@ -1,0 +1,150 @@
+"""Read the policy from releases at an address. A release is checked, and built again, before it is served."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+from placet.engine.download import DownloadError
+from placet.kernel.errors import ConfigurationError, Diagnostic, PolicyInvalidError, PolicyUnreadableError
+from placet.policy.bundles.bundle import Bundle, bundle_of
+from placet.policy.bundles.release import read_release
+from placet.policy.bundles.signatures import read_verification_keys
+from placet.policy.checks.rules_apart import check_rules_apart
+from placet.scheduling.daemon_thread import run_in_daemon_thread
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+    from pathlib import Path
+
+    from placet.engine.download import Download, Releases
+    from placet.engine.served_revision import Engine
+    from placet.engine.source import Source
+
+POLL_SECONDS: Final = 1.0
+"""Interval of requests to a server that does not wait for a change, and after an error."""
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """Where releases are published, and whose signature they need."""
+
+    url: str
+    releases: Releases
+    verification_key: Path | None  # PEM with one or more public keys; None: releases need no signature
+
+
+class PolicyUrl:
+    """Reads bundles from an address, as `PolicyFolder` does from a folder.
+
+    What was received is never served as it is: a release whose signature holds is built and checked again here, and
+    must give the revision that it names.
+    """
+
+    def __init__(
+        self,
+        published: Published,
+        source: Source,
+        engine: Engine,
+        on_cache_refused: Callable[[Path], Awaitable[None]],
+    ) -> None:
+        self._published = published
+        self._source = source
+        self._engine = engine
+        self._on_cache_refused = on_cache_refused
+        self._content: bytes | None = None  # the newest that was received completely
+        self._tag = ""
+        self._outcome: Bundle | PolicyInvalidError | None = None  # what `_content` gave; None: not known yet
+        self._fresh = False  # whether the address was asked since the last `bundle`
+
+    async def changes(self, on_error: Callable[[BaseException], None]) -> AsyncIterator[None]:
+        """Yield after each answer of the address, at least every `confirm_interval_seconds` plus its answer."""
+        loop = asyncio.get_running_loop()
+        while True:
+            began = loop.time()
+            try:
+                waits = await self._poll(self._source.confirm_interval_seconds)
+            except Exception as error:  # noqa: BLE001 - the next request may succeed
+                on_error(error)
+                waits = False
+            yield
+            if not waits or loop.time() - began < POLL_SECONDS:
+                await asyncio.sleep(min(POLL_SECONDS, self._source.confirm_interval_seconds))
+
+    async def changed(self) -> bool:
+        """Whether another release was received, or the address cannot be read."""
+        return self._outcome is None or isinstance(self._outcome, PolicyUnreadableError)
+
+    def forget(self) -> None:
+        """Make `bundle` build the newest release again."""
+        if not isinstance(self._outcome, PolicyUnreadableError):
+            self._outcome = None
+
+    async def commit(self) -> str:
+        """Return the git commit of the newest release."""
+        return self._outcome.git_commit if isinstance(self._outcome, Bundle) else ""
+
+    async def bundle(self, needed: Collection[str]) -> Bundle:
+        """Return the bundle of the newest release.
+
+        The cache keeps the revisions in `needed`. Raises PolicyUnreadableError when there is no release that can be
+        trusted, PolicyInvalidError when it cannot be served, and ConfigurationError.
+        """
+        if not self._fresh:
+            await self._poll(0.0)
+        self._fresh = False
+        content = self._content
+        if self._outcome is None and content is not None:
+            outcome = await self._evaluate(content, needed)
+            if content is self._content:  # else a newer one was received during that time
+                self._outcome = outcome
+            elif isinstance(outcome, Bundle):
+                return outcome
+        if isinstance(self._outcome, PolicyInvalidError):
+            raise type(self._outcome)(self._outcome.problems)
+        if self._outcome is None:
+            raise PolicyUnreadableError([Diagnostic(self._published.url, "changed while it was read")])
+        return self._outcome
+
+    async def _poll(self, wait_seconds: float) -> bool:
+        """Ask the address once. Returns whether it waits for changes, so that it may be asked again at once."""
+        published, tag = self._published, self._tag
+        try:
+            received: Download = await run_in_daemon_thread(
+                lambda: published.releases.get(tag, wait_seconds), "placet-policy-url"
+            )
+        except (DownloadError, ConfigurationError) as error:
+            self._tag, self._content = "", None
+            self._outcome = PolicyUnreadableError([Diagnostic(published.url, str(error))])
+            self._fresh = True
+            return False
+        self._fresh = True
+        if received.content is not None:
+            self._tag = received.tag
+            if received.content != self._content:
+                self._content, self._outcome = received.content, None
+        return received.waits
+
+    async def _evaluate(self, content: bytes, needed: Collection[str]) -> Bundle | PolicyInvalidError:
+        """Return the bundle of a release, or why it is not served. Raises ConfigurationError and OSError."""
+        await asyncio.to_thread(self._engine.require_program)
+        refused: list[Path] = []
+        try:
+            return await asyncio.to_thread(self._bundle, content, needed, refused.append)
+        except PolicyInvalidError as error:
+            where = Diagnostic(self._published.url, "is not served", "publish a bundle that passes the checks")
+            return type(error)([where, *error.problems])
+        finally:
+            for path in refused:
+                await self._on_cache_refused(path)
+
+    def _bundle(self, content: bytes, needed: Collection[str], on_mismatch: Callable[[Path], None]) -> Bundle:
+        key = self._published.verification_key
+        release = read_release(content, read_verification_keys(key) if key is not None else ())
+        opa, cache_dir = self._engine.opa, self._source.cache_dir
+        bundle = bundle_of(release.tree, opa, cache_dir, on_mismatch, needed, check_rules_apart)
+        if bundle.revision != release.revision:
+            what = f"names the revision {release.revision}, but its files give {bundle.revision}"
+            raise PolicyInvalidError([Diagnostic("the bundle", what, "build it with `placet policy bundle`")])
+        return replace(bundle, git_commit=release.git_commit, created_at_us=release.created_at_us)

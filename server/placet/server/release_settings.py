@@ -1,0 +1,50 @@
+"""Settings of a policy that is read from an address."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from pydantic import Field, ValidationInfo, field_validator
+from pydantic_settings import BaseSettings
+
+from placet.matching.addresses import check_policy_url
+
+
+class ReleaseSettings(BaseSettings):
+    """The part of `Settings` about published policy."""
+
+    policy_verification_key: str = Field(
+        default="",
+        description="File with the public keys, in PEM, one of which must have signed the bundle of policy_url. Read "
+        "for each bundle. Empty: no signature is needed, which only a file:// address allows.",
+        examples=["/etc/placet/policy-key.pub.pem"],
+    )
+    policy_token_file: str = Field(
+        default="",
+        description="File with the bearer token for policy_url, read for each request. Empty: none is sent.",
+        examples=["/etc/placet/policy-token"],
+    )
+    policy_url: str = Field(
+        default="",
+        validate_default=True,
+        description="Address of the policy bundle, https://host/path, file:///path, or http:// on this machine, for a "
+        "managed OPA. Read instead of rego_dir, and read again when it changes. Empty: read rego_dir.",
+        examples=["https://policy.example.com/bundle.tar.gz"],
+    )
+
+    @field_validator("policy_url")
+    @classmethod
+    def _check_policy_url(cls, value: str, info: ValidationInfo) -> str:
+        data = info.data
+        if not value:
+            for name in ("policy_verification_key", "policy_token_file"):
+                if data.get(name):
+                    raise ValueError(f"is empty, but {name} is set; set both, or remove it")
+            return value
+        check_policy_url(value)
+        is_file = urlsplit(value).scheme == "file"
+        if not is_file and not data.get("policy_verification_key"):
+            raise ValueError("needs policy_verification_key, so that only signed policy is served")
+        if is_file and data.get("policy_token_file"):
+            raise ValueError("is a file, which takes no policy_token_file; remove it")
+        return value

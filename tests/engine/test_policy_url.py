@@ -1,0 +1,270 @@
+"""A managed OPA whose policy comes from an address: what is published is served, what cannot be trusted never is."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import shutil
+from typing import TYPE_CHECKING
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ed25519
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from placet.engine import policy_url
+from placet.engine.download import Download, DownloadError
+from placet.engine.managed import ManagedPolicies
+from placet.engine.policy_url import Published
+from placet.policy.bundles.bundle import build_bundle
+from placet.policy.bundles.release import MANIFEST, make_release
+from placet.policy.bundles.removal_confirmation import RemovalConfirmation
+from placet.policy.bundles.signatures import SIGNATURES, signatures_of
+from placet.policy.files.archive import pack, unpack
+from placet.revisions.status import PolicyEventKind
+from tests.engine.test_managed import Clock, Memory, Supervised, until
+from tests.support.checked_policies import remember_checked_policies
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+    from pathlib import Path
+
+    from placet.revisions.status import PolicyEvent
+
+URL = "https://policy.example.com/bundle.tar.gz"
+KEY = ed25519.Ed25519PrivateKey.generate()
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+class Address:
+    """What is published. None: nothing is there."""
+
+    def __init__(self) -> None:
+        self.content: bytes | None = None
+        self.asked = 0
+
+    def get(self, tag: str, wait_seconds: float) -> Download:
+        del wait_seconds
+        self.asked += 1
+        if self.content is None:
+            raise DownloadError("cannot be read: the server answered with status 404")
+        new_tag = str(hash(self.content))
+        return Download(None if tag == new_tag else self.content, new_tag, waits=False)
+
+
+class Distributed(Supervised):
+    """Policies that are published at an address."""
+
+    def __init__(self, folder: Path, opa: Path) -> None:
+        super().__init__(folder, opa, memory=Memory())
+        self.address = Address()
+        self.published = 1_000
+        self.public = folder / "public.pem"
+        self.public.write_bytes(KEY.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+        self._cache = folder / "publisher"
+        self.again()
+
+    def again(self) -> None:
+        """The policies of a process that starts now, with the disk and the memory of the one before."""
+        assert self.memory is not None
+        self.events.clear()
+        confirmation = RemovalConfirmation(self.memory, self.source.cache_dir, self.errors.append)
+        published = Published(URL, self.address, self.public)
+        self.policies = ManagedPolicies(
+            self.source, self.engine, Clock(), self._note, self.errors.append, "test", confirmation, published
+        )
+
+    async def _note(self, event: PolicyEvent) -> None:
+        await super()._note(event)
+        if self.memory is not None and event.source is not None:
+            self.memory.newest_us = max(self.memory.newest_us, event.source.created_at_us)
+
+    def release(self, created: int = 0) -> bytes:
+        """The folder as a signed release, created after the one before, or at another second."""
+        self.published += 1
+        bundle = build_bundle(self.rego_dir, self.engine.opa, self._cache)
+        return make_release(bundle, COMMIT, created or self.published, KEY, "default")
+
+    def publish(self) -> bytes:
+        """Publish the folder."""
+        self.address.content = self.release()
+        return self.address.content
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        await self.policies.start()
+        running = asyncio.create_task(self.policies.run())
+        try:
+            yield
+        finally:
+            running.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await running
+            await self.policies.close()
+
+    async def refused(self, why: str) -> None:
+        """Wait until the newest is refused for this reason."""
+        await until(lambda: why in self.policies.status().last_error, why)
+
+
+@pytest.fixture
+def it(tmp_path: Path, opa: Path, monkeypatch: pytest.MonkeyPatch) -> Distributed:
+    remember_checked_policies(monkeypatch)
+    monkeypatch.setattr(policy_url, "POLL_SECONDS", 0.05)
+    return Distributed(tmp_path, opa)
+
+
+async def test_what_is_published_is_served(it: Distributed) -> None:
+    it.publish()
+    async with it.running():
+        first = it.revision
+        assert it.policies.status().git_commit == COMMIT
+        it.change()
+        it.publish()
+        await until(lambda: it.revision != first)
+        asked = it.address.asked
+        await until(lambda: it.address.asked > asked + 2)
+    assert it.kinds == [PolicyEventKind.ACTIVATED, PolicyEventKind.ACTIVATED]
+    assert (it.policies.status().last_error, it.errors) == ("", [])
+
+
+def _unsigned(release: bytes) -> bytes:
+    files = unpack(release)
+    del files[SIGNATURES]
+    return pack(files)
+
+
+def _signed_by_another(release: bytes) -> bytes:
+    files = unpack(_unsigned(release))
+    return pack(files | {SIGNATURES: signatures_of(files, ed25519.Ed25519PrivateKey.generate(), "default")})
+
+
+def _with_manifest(change: Callable[[dict[str, object]], object]) -> Callable[[bytes], bytes]:
+    def changed(release: bytes) -> bytes:
+        files = unpack(_unsigned(release))
+        manifest = json.loads(files[MANIFEST])
+        change(manifest)
+        files[MANIFEST] = json.dumps(manifest).encode()
+        return pack(files | {SIGNATURES: signatures_of(files, KEY, "default")})
+
+    return changed
+
+
+def _of_another_opa(manifest: dict[str, object]) -> None:
+    manifest["metadata"]["placet"]["opa_version"] = "0.1.0"  # type: ignore[index] # of a release
+
+
+@pytest.mark.parametrize(
+    ("spoilt", "why"),
+    [
+        (lambda release: release[: len(release) // 2], "is not a tar.gz"),
+        (lambda _: b"", "is not a tar.gz"),
+        (_unsigned, "is not signed"),
+        (_signed_by_another, "is signed by none of the trusted keys"),
+        (_with_manifest(_of_another_opa), "has the opa_version '0.1.0'"),
+        (_with_manifest(lambda manifest: manifest.update(revision="f" * 32)), "but its files give"),
+    ],
+)
+async def test_what_cannot_be_trusted_is_told_and_never_served(
+    it: Distributed, spoilt: Callable[[bytes], bytes], why: str
+) -> None:
+    it.publish()
+    async with it.running():
+        first = it.revision
+        it.change()
+        whole = it.release()
+        it.address.content = spoilt(whole)
+        await it.refused(why)
+        asked = it.address.asked
+        await until(lambda: it.address.asked > asked + 2)
+        assert it.revision == first
+        assert it.kinds == [PolicyEventKind.ACTIVATED, PolicyEventKind.REFUSED]
+        assert URL in it.events[-1].detail
+        it.address.content = whole
+        await until(lambda: it.revision != first)
+        assert not it.policies.status().last_error
+
+
+async def test_an_older_one_is_held_until_a_person_confirms_it(it: Distributed) -> None:
+    assert it.memory is not None
+    old = it.publish()
+    async with it.running():
+        first = it.revision
+        it.change()
+        it.publish()
+        await until(lambda: it.revision != first)
+        second = it.revision
+        it.address.content = old
+        await until(lambda: it.policies.status().held_revision == first)
+        status = it.policies.status()
+        assert (status.revision, status.held_as) == (second, f"{first}@1002000000")
+        assert status.held_reasons[0].startswith("it was created at 1970-01-01T00:16:41")
+        it.memory.revisions.add(first)  # a confirmation of lost restrictions is none of going back
+        await it.policies.check_now()
+        assert it.revision == second
+        it.memory.revisions.add(status.held_as)
+        await until(lambda: it.revision == first)
+        it.change()
+        it.publish()
+        await until(lambda: it.revision not in {first, second})
+        it.address.content = old
+        await until(lambda: it.policies.status().held_revision == first)
+
+
+async def test_an_older_one_is_held_after_a_restart_too(it: Distributed) -> None:
+    old = it.publish()
+    it.change()
+    it.publish()
+    async with it.running():
+        newest = it.revision
+    it.again()
+    it.address.content = old
+    async with it.running():
+        status = it.policies.status()
+        assert (status.revision, bool(status.held_revision), status.ready) == (newest, True, True)
+
+
+async def test_a_start_without_the_address_serves_what_was_served_last(it: Distributed) -> None:
+    it.publish()
+    async with it.running():
+        first = it.revision
+    it.again()
+    it.address.content = None
+    async with it.running():
+        assert (it.revision, it.policies.status().ready) == (first, True)
+        assert "status 404" in it.policies.status().last_error
+        assert it.policies.status().unseen_since_us > 0
+        it.change()
+        it.publish()
+        await until(lambda: it.revision != first)
+
+
+async def test_without_the_store_nothing_new_is_served(it: Distributed) -> None:
+    assert it.memory is not None
+    it.publish()
+    async with it.running():
+        first = it.revision
+        it.memory.broken = True
+        it.change()
+        it.publish()
+        await it.refused("the store does not answer")
+        assert it.revision == first
+        it.memory.broken = False
+        await until(lambda: it.revision != first)
+
+
+async def test_an_invalid_policy_is_refused_with_its_place(it: Distributed) -> None:
+    it.publish()
+    async with it.running():
+        first = it.revision
+        whole = unpack(it.publish())
+        source = unpack(whole["/source.tar.gz"])
+        source["config/acme.yaml"] = b"agent_policy: {alowed_tools: []}\n"
+        whole["/source.tar.gz"] = pack(source)
+        del whole[SIGNATURES]
+        it.address.content = pack(whole | {SIGNATURES: signatures_of(whole, KEY, "default")})
+        await it.refused("bundle/config/acme.yaml:1: agent_policy.alowed_tools: unknown key")
+        assert it.revision == first
+        shutil.rmtree(it.rego_dir)  # it is not read
+        await it.policies.check_now()
+        assert it.policies.status().ready
