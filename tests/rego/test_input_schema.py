@@ -46,6 +46,7 @@ OPTIONAL = {
     "/facts/run",
     "/facts/tool/breaker",
     "/facts/tool/error_rate",
+    "/facts/user",
 }
 BUDGET = {
     "limit": 100,
@@ -60,6 +61,7 @@ COUNTED = {
     "approval": {"approvers": ["u_2"], "created_at": "2026-04-24T00:00:00.000000Z", "id": "apr_1", "quorum": 1},
     "budgets": {"daily": BUDGET},
     "params_schema": {"violations": [{"path": "params.id", "problem": "the value is too short"}]},
+    "user": {"issuer": "https://id.example.com", "method": "token"},
     "run": {"calls": 3, "same_action_calls": None, "tokens": 900},
 }
 

@@ -67,7 +67,7 @@ def test_large_metadata_is_refused_and_the_connection_goes_on(placet_server: Ser
         call = channel.unary_unary(AUTHORIZE, None, None)
         message = authorization_pb2.AuthorizeRequest().SerializeToString()
         with pytest.raises(grpc.RpcError) as refused:
-            call(message, timeout=20, metadata=(("x-large", "a" * 20_000),))
+            call(message, timeout=20, metadata=(("x-large", "a" * 40_000),))
         assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
         with pytest.raises(grpc.RpcError) as answered:
             call(message, timeout=20)

@@ -102,6 +102,16 @@ def test_a_decision_says_how_caller_and_user_are_known(callers: Callers) -> None
     assert recorded(callers, person="u_2") == {}, "it is only asserted"
 
 
+def test_policy_reads_how_the_user_is_known(callers: Callers) -> None:
+    facts: list[Any] = []
+    for name, identity in (("f1", {"user": "u_1"}), ("f2", {"user_token": TOKEN}), ("f3", {})):
+        made = ask(callers, "runtime", "AuthorizationService.Authorize", **action(name, **identity)).decision
+        found = ask(callers, "olga", "AuditService.GetDecision", tenant="acme", decision_id=made.decision_id).decision
+        assert found.replayable
+        facts.append(json.loads(found.input_json)["facts"].get("user"))
+    assert facts == [{"method": "asserted", "issuer": ""}, {"method": "token", "issuer": USERS}, None]
+
+
 def test_the_event_has_the_caller(callers: Callers) -> None:
     made = ask(callers, "runtime", "AuthorizationService.Authorize", **action("event")).decision
     found = ask(callers, "olga", "AuditService.GetDecision", tenant="acme", decision_id=made.decision_id).decision
@@ -138,4 +148,5 @@ def test_without_authentication_nothing_new_is_recorded(tmp_path_factory: pytest
         [record] = server.records("decision.made")
     new = {name for name in record["body"] if name.startswith(("caller_", "user_"))}
     assert not new
+    assert "user" not in record["parts"]["input"]["facts"]
     assert record["body"]["caller"] == "unauthenticated"

@@ -193,7 +193,10 @@ def _context(
     approval, approval_error = _presented_approval(attempt, snapshot, now_us) if attempt.approval_id else (None, None)
     breakers = {key: snapshot.rows.get(key) for key in reads.breakers}
     breaker_check = CLEAR
+    autonomy = _autonomy(agent_policy, controls, proposal)
+    policy_facts = base_facts(agent_policy.tool_class(tool), autonomy.level)
     if breakers:
+        policy_facts["tool"].update(breaker_facts(breakers))
         breaker_check = check_breakers(
             agent_policy.breaker, breakers, dry_run=proposal.action.dry_run, now_us=now_us, repeats=stored_id
         )
@@ -204,10 +207,6 @@ def _context(
     all_charges = (*reads.charges, *reads.run_charges)
     if all_charges:
         all_charges, usages = carried_over(all_charges, usages)
-    autonomy = _autonomy(agent_policy, controls, proposal)
-    policy_facts = base_facts(agent_policy.tool_class(tool), autonomy.level)
-    if breakers:
-        policy_facts["tool"].update(breaker_facts(breakers))
     if reads.charges:
         policy_facts["budgets"] = facts(reads.charges, usages)
     if reads.run_charges:
@@ -217,6 +216,8 @@ def _context(
         policy_facts["params_schema"] = {"violations": params_violations(schema, proposal.action.params)}
     if approval is not None:
         policy_facts["approval"] = document(approval, agent_policy.approver_groups)
+    if (proof := proposal.user_proof) is not None:
+        policy_facts["user"] = {"issuer": proof.issuer, "method": proof.method}
     return EvaluationContext(
         attempt=attempt,
         controls=controls,

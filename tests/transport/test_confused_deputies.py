@@ -1,0 +1,114 @@
+"""A caller cannot use what it may do to do what it may not: vote as a program, on its own action, or twice."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from google.protobuf.json_format import ParseDict
+
+from placet.identity.model import Grant, Principal, Role, UserAssertion
+from placet.identity.ports import User
+from placet.kernel.model import Caller
+from tests.serving import settings
+from tests.transport.authenticated import Callers, NamedPrincipals, serving_to
+from tests.transport.test_isolation import every_rpc, message_class
+from tests.transport.wire import Refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+TENANT = "acme"
+HERE = frozenset({TENANT})
+POLICY = """
+agent_policy:
+  default_mode: read_only
+  write_tools: [vault.pay]
+  approvals:
+    vault.pay: {quorum: 2, approver_roles: [keeper]}
+"""
+DANA, TOKEN = "dana@example.com", "token of dana"
+
+
+def person(issuer: str, name: str = DANA) -> Principal:
+    caller = Caller(f"{issuer}|1", method="jwt", issuer=issuer)
+    return Principal(caller, (Grant(Role.APPROVER, HERE),), name, frozenset({"keeper"}))
+
+
+RUNTIME = Principal(
+    Caller("runtime", method="token"),
+    (Grant(Role.AGENT_RUNTIME, HERE, ("*",), UserAssertion.TOKEN), Grant(Role.APPROVER, HERE)),
+)
+PRINCIPALS = {
+    "runtime": RUNTIME,
+    "dana": person("https://one.example"),
+    "dana elsewhere": person("https://other.example"),
+    "kim": person("https://one.example", "kim@example.com"),
+    "lee": person("https://one.example", "lee@example.com"),
+    "kim elsewhere": person("https://other.example", "kim@example.com"),
+}
+
+
+@pytest.fixture(scope="module")
+def callers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callers]:
+    chosen = settings(tmp_path_factory.mktemp("deputies"))
+    (chosen.rego_dir / "config" / f"{TENANT}.yaml").write_text(POLICY)
+    users = {TOKEN: User("Dana@Example.com", (), HERE, "https://users.example")}
+    with serving_to(NamedPrincipals(PRINCIPALS, users), chosen) as server:
+        made = Callers(server)
+        yield made
+        made.channel.close()
+
+
+def ask(callers: Callers, name: str, rpc: str, **fields: Any) -> Any:
+    method = every_rpc()[rpc]
+    answer = callers.call(name, method, [ParseDict(fields, message_class(method)())])
+    return answer if isinstance(answer, Refusal) else message_class(method, response=True).FromString(answer[0])
+
+
+@pytest.fixture
+def approval(callers: Callers, request: pytest.FixtureRequest) -> str:
+    """The id of an approval of an action on Dana's behalf."""
+    action = {"tool": "vault.pay", "params_json": f'{{"for":"{request.node.name}"}}'}
+    identity = {"agent": "payer", "tenant": TENANT, "user_token": TOKEN}
+    decided = ask(
+        callers,
+        "runtime",
+        "AuthorizationService.Authorize",
+        idempotency_key=request.node.name,
+        action=action,
+        identity=identity,
+    )
+    approval_id: str = decided.decision.approval.id
+    assert approval_id
+    return approval_id
+
+
+def vote(callers: Callers, name: str, approval_id: str, **more: Any) -> str:
+    """Vote, and return the reason why the vote is refused; "" if it counts."""
+    answer = ask(callers, name, "ApprovalService.ApproveAction", tenant=TENANT, approval_id=approval_id, **more)
+    return answer.reason if isinstance(answer, Refusal) else ""
+
+
+def test_a_runtime_cannot_vote(callers: Callers, approval: str) -> None:
+    assert vote(callers, "runtime", approval) == "PERSON_REQUIRED"
+    claimed = {"id": "kim@example.com", "roles": ["keeper"]}
+    assert vote(callers, "runtime", approval, approver=claimed) == "PERSON_REQUIRED"
+
+
+def test_the_user_cannot_vote_with_a_credential_of_any_issuer(callers: Callers, approval: str) -> None:
+    assert vote(callers, "dana", approval) == "REQUESTER_MAY_NOT_APPROVE"
+    assert vote(callers, "dana elsewhere", approval) == "REQUESTER_MAY_NOT_APPROVE"
+
+
+def test_nobody_votes_in_the_name_of_another_person(callers: Callers, approval: str) -> None:
+    assert vote(callers, "dana", approval, approver={"id": "kim@example.com"}) == "PERSON_MISMATCH"
+    assert vote(callers, "kim", approval, approver={"id": "KIM@example.com", "roles": ["owner"]}) == ""
+
+
+def test_two_credentials_of_one_person_are_one_vote(callers: Callers, approval: str) -> None:
+    assert vote(callers, "kim", approval) == ""
+    assert vote(callers, "kim elsewhere", approval) == "VOTED_ALREADY"
+    shown = ask(callers, "lee", "ApprovalService.GetApproval", tenant=TENANT, approval_id=approval).approval
+    assert [each.person for each in shown.votes] == ["kim@example.com"]
+    assert vote(callers, "lee", approval) == ""
