@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from placet.actions.canonical_json import canonical, digest
 from placet.actions.document import action_binding, canonical_forms
-from placet.kernel.model import Action, Amount, Evidence, Identity, Model, Run
+from placet.kernel.model import Action, Amount, DelegationHop, Evidence, Identity, Model, Run
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 COUNTS = st.integers(0, 2**53 - 1)
@@ -27,7 +27,10 @@ ACTIONS = st.builds(
     dry_run=st.booleans(),
     tool_schema_version=TEXTS,
 )
-IDENTITIES = st.builds(Identity, agent=TEXTS, tenant=TEXTS, user=TEXTS, roles=NAMES, delegation=NAMES)
+CHAINS = st.just(()) | st.lists(st.builds(DelegationHop, TEXTS, NAMES, TEXTS), max_size=2).map(tuple)
+IDENTITIES = st.builds(
+    Identity, agent=TEXTS, tenant=TEXTS, user=TEXTS, roles=NAMES, delegation=NAMES, delegation_chain=CHAINS
+)
 RUNS = st.builds(Run, run_id=TEXTS, trace_id=TEXTS, step=COUNTS, workflow=TEXTS, planner=TEXTS)
 MODELS = st.builds(
     Model, name=TEXTS, prompt_version=TEXTS, input_tokens=COUNTS, output_tokens=COUNTS, estimated_cost_micros=COUNTS
@@ -38,6 +41,10 @@ EVIDENCE = st.lists(st.builds(Evidence, uri=TEXTS, sha256=TEXTS), max_size=2).ma
 def as_documented(action: Action, identity: Identity, run: Run, model: Model, evidence: tuple[Evidence, ...]) -> Any:
     """Return the whole request as one value, built as the audit format describes it."""
     amount = action.amount
+    hops = [
+        {"principal": hop.principal, "scopes": hop.scopes, "proven_by": hop.proven_by}
+        for hop in identity.delegation_chain
+    ]
     return {
         "action": {
             "tool": action.tool,
@@ -57,6 +64,7 @@ def as_documented(action: Action, identity: Identity, run: Run, model: Model, ev
             "user": identity.user,
             "roles": list(identity.roles),
             "delegation": list(identity.delegation),
+            **({"delegation_chain": hops} if hops else {}),
         },
         "run": {
             "run_id": run.run_id,
@@ -84,7 +92,12 @@ def test_document_and_digests(
     whole = as_documented(action, identity, run, model, evidence)
     forms = canonical_forms(action, identity, run, model, evidence)
     assert forms.document == orjson.dumps(whole, option=orjson.OPT_SORT_KEYS)
-    binding = {"action": whole["action"], "identity": whole["identity"], "run_id": run.run_id}
+    bound = dict(whole["identity"])
+    if identity.delegation_chain:  # whoever verifies a permit knows the hops, but not who proved them
+        bound["delegation_chain"] = [
+            {"principal": hop.principal, "scopes": hop.scopes} for hop in identity.delegation_chain
+        ]
+    binding = {"action": whole["action"], "identity": bound, "run_id": run.run_id}
     assert action_binding(action, identity, run) == orjson.dumps(binding, option=orjson.OPT_SORT_KEYS)
     assert forms.action_digest == digest(orjson.dumps(binding, option=orjson.OPT_SORT_KEYS))
     repeated = {

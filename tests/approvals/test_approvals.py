@@ -121,6 +121,7 @@ async def test_more_people_are_needed_when_policy_asks_for_more_by_now() -> None
         ({"identity__user": "u_1"}, "user"),
         ({"identity__roles": ["admin"]}, "roles"),
         ({"identity__delegation": ["planner"]}, "delegation"),
+        ({"identity__delegation_chain": [{"principal": "b", "scopes": ["*"]}]}, "delegation, delegation_chain"),
         ({"run__run_id": "r_2"}, "run_id"),
     ],
 )
@@ -130,7 +131,7 @@ async def test_an_approval_is_for_one_exact_action(changes: dict[str, object], p
     await env.approvals.approve(vote_command(approval))
     decision = await env.ask(approval_id=approval.approval_id, **changes)
     assert (decision.effect, decision.rule_id) == (Effect.DENY, rule_ids.APPROVAL_DIGEST_MISMATCH)
-    assert decision.reason.endswith(f": {part} differs")
+    assert decision.reason.endswith(f": {part} differ{'' if ',' in part else 's'}")
     assert (await env.approvals.read("acme", approval.approval_id)).state is ApprovalState.APPROVED
 
 

@@ -37,6 +37,7 @@ BEFORE_POLICY: Final = (
     rule_ids.POLICY_STALE,
     rule_ids.UNKNOWN_TENANT,
     rule_ids.AGENT_UNKNOWN,
+    rule_ids.DELEGATION_LOOP,
     rule_ids.UNKNOWN_TOOL,
     rule_ids.APPROVAL_UNKNOWN,
     rule_ids.DESTINATION_AMBIGUOUS,
@@ -44,6 +45,8 @@ BEFORE_POLICY: Final = (
     rule_ids.ENGINE_TIMEOUT,
 )
 """Every denial that is made without a verdict of policy, the first wins."""
+TWICE: Final = [{"principal": "planner", "scopes": ["*"]}] * 2
+"""A delegation in which an agent appears twice."""
 AFTER_POLICY: Final = ("pay.never", rule_ids.ANSWER_INVALID, "budgets.b", "autonomy.observe_only", "pay.large")
 """What denies once policy has answered, the first wins; the last asks for people."""
 UNBELIEVABLE: Final = Finding(
@@ -106,6 +109,7 @@ async def decided(holds: frozenset[str]) -> str:
         "action__amount": usd(500),
         "action__params_json": '{"amount":1}' if rule_ids.BINDING_AMOUNT_MISMATCH in holds else '{"amount":500}',
         "action__destination": "https://a@b" if rule_ids.DESTINATION_AMBIGUOUS in holds else "",
+        "identity__delegation_chain": TWICE * (rule_ids.DELEGATION_LOOP in holds),
         "approval_id": "apr_unknown" if rule_ids.APPROVAL_UNKNOWN in holds else "",
     }
     [decision] = await point.decide([new_request("no.such" if rule_ids.UNKNOWN_TOOL in holds else "pay", **said)])

@@ -159,6 +159,10 @@ def refused(server: Server, canary: Canaries) -> list[str]:
         {"evidence": [{"uri": "x", "sha256": f"token={canary('sha256')}"}]},
         *({"identity": {name: f"password={canary(name)}"}} for name in ("agent", "user")),
         *({"identity": {name: ["a", f"token={canary(name)}"]}} for name in ("roles", "delegation")),
+        {"identity": {"delegation_chain": [{"principal": f"token={canary('principal')}", "scopes": ["*"]}]}},
+        {"identity": {"delegation_chain": [{"principal": "a", "scopes": [f"token={canary('hop scope')}"]}]}},
+        {"identity": {"delegation_chain": [{"principal": "a", "scopes": ["*"], "token": canary("hop token")}]}},
+        {"identity": {"delegation_chain": [{"principal": "a", "scopes": ["*"], "proven_by": canary("issuer")}]}},
         *({"run": {name: f"token={canary(name)}"}} for name in ("run_id", "trace_id", "workflow", "planner")),
         *({name: f"api_key={canary(name)}"} for name in ("idempotency_key", "approval_id")),
     ]

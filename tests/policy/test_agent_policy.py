@@ -309,7 +309,7 @@ def test_a_policy_cannot_be_changed() -> None:
             "unknown key",
             (
                 "known: agents, agents_mode, allowed_tools, approvals, approver_groups, autonomy, budgets, currency, "
-                "default_mode, destinations, dry_run, environments, ..."
+                "default_mode, delegation, destinations, dry_run, ..."
             ),
         ),
         ({"default_mode": "readonly"}, "default_mode", '"readonly" is not known', "did you mean read_only?"),

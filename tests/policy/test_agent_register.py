@@ -26,10 +26,16 @@ def test_policy_sees_the_register_so_the_revision_changes_with_it() -> None:
     assert TenantPolicy.model_validate({"agents_mode": "strict"}).as_data()["agents_mode"] == "strict"
 
 
+def test_policy_sees_the_rules_of_delegation() -> None:
+    policy = TenantPolicy.model_validate({"delegation": {"require": "signed"}})
+    assert policy.as_data()["delegation"] == {"depth_max": 16, "require": "signed"}
+
+
 def test_the_data_of_a_file_without_a_register_is_as_before() -> None:
     policy = TenantPolicy.model_validate({})
     assert policy.compiled.agents is None
-    assert {"agents", "agents_mode"}.isdisjoint(policy.as_data())
+    assert policy.compiled.delegation is None
+    assert {"agents", "agents_mode", "delegation"}.isdisjoint(policy.as_data())
 
 
 @pytest.mark.parametrize(
@@ -46,6 +52,7 @@ def test_the_data_of_a_file_without_a_register_is_as_before() -> None:
         ({"agents": {"bot": {"expires": "soon"}}}, "agents.bot.expires", "should be a day such as 2027-01-31"),
         ({"agents": {"bot": {"expires": 2027}}}, "agents.bot.expires", "should be a day such as 2027-01-31"),
         ({"agents": {"bot": {"runtimes": []}}}, "agents.bot.runtimes", "should name at least one"),
+        ({"delegation": {"require": "all"}}, "delegation.require", '"all" is not known'),
         ({"agents": {"bot": {"autonomy": "all"}}}, "agents.bot.autonomy", '"all" is not known'),
         ({"agents": {"*" * 9: {}}}, f'agents["{"*" * 9}"]', "has 9 *; at most 8 are accepted"),
     ],

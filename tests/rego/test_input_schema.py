@@ -13,13 +13,14 @@ from placet.actions.document import canonical_request
 from placet.decision.policy_input import base_facts, policy_input
 from placet.kernel.clock import rfc3339
 from placet.kernel.limits import SAFE_INTEGER_MAX
-from placet.kernel.model import Action, Amount, Evidence, Identity, Model, Run, ToolClass
+from placet.kernel.model import Action, Amount, DelegationHop, Evidence, Identity, Model, Run, ToolClass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
 LEAST = (Action("crm.read", b"{}"), Identity("agent", "acme"), Run(), Model(), ())
+CHAIN = (DelegationHop("boss", ("stripe.*",)),)
 FULL = (
     Action(
         tool="stripe.refund",
@@ -31,7 +32,7 @@ FULL = (
         dry_run=True,
         tool_schema_version="7",
     ),
-    Identity("agent", "acme", "u_4812", ("support", "support_refunds"), ("boss", "planner")),
+    Identity("agent", "acme", "u_4812", ("support", "support_refunds"), ("boss",), CHAIN),
     Run("run_1", "9f2d", 7, "refunds", "react"),
     Model("gpt-4.1", "p7", 812, 164, 4200),
     (Evidence("kb://1", "ab" * 32), Evidence("kb://2")),
@@ -39,6 +40,7 @@ FULL = (
 
 
 OPTIONAL = {
+    "/identity/delegation_chain",
     "/action/amount",
     "/facts/approval",
     "/facts/budgets/daily",

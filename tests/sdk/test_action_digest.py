@@ -13,7 +13,7 @@ from placet.actions.document import action_binding as server_binding
 from placet.kernel.errors import InvalidRequestError as ServerRefusal
 from placet.kernel.limits import PARAMS_BYTES_MAX
 from placet.permits.claims import jwk_set, permit_claims
-from placet.sdk import Action, Amount, Identity, PermitError, PermitKeySet, Request, Run, verify_permit
+from placet.sdk import Action, Amount, DelegationHop, Identity, PermitError, PermitKeySet, Request, Run, verify_permit
 from placet.sdk._permits.digest import action_binding, action_digest
 from placet.sdk._wire.encode import request_to_proto
 from placet.signing.permit_keys import PermitKeyFolder
@@ -44,10 +44,14 @@ actions = st.builds(
     amount=st.none() | st.builds(Amount, st.sampled_from(["USD", "JPY"]), counts),
     scope=labels, environment=labels, destination=labels, dry_run=st.booleans(), tool_schema_version=labels,
 )  # fmt: skip
+hops = st.builds(
+    DelegationHop, st.sampled_from(["x", "ö", ""]), st.lists(st.sampled_from(["a.*", "b", "*"]), max_size=2)
+)
 identities = st.builds(
     Identity,
     agent=names, tenant=st.sampled_from(["acme", "globex"]), user=labels,
     roles=st.lists(names, max_size=4), delegation=st.lists(names, max_size=3),
+    delegation_chain=st.just(()) | st.lists(hops, max_size=2),
 )  # fmt: skip
 
 
@@ -58,6 +62,7 @@ def proposed(action: Action, identity: Identity, run_id: str) -> Proposal:
 @given(action=actions, identity=identities, run_id=labels)
 @example(Action("t", '{"a":1,"a":1}'), Identity("a", "acme"), "")
 @example(Action("t", {"ö": 1.5, "𐀀": 1, "\uffff": 2}), Identity("ä", "acme", roles=["b", "a", "b"]), "r")
+@example(Action("t"), Identity("a", "acme", delegation_chain=[DelegationHop("b", ["t", "s", "t"])]), "r")
 @settings(max_examples=300)
 def test_server_and_sdk_digest_the_same_bytes_or_both_raise(action: Action, identity: Identity, run_id: str) -> None:
     try:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from google.protobuf.message import Message
 
     from placet.identity.model import Principal
-    from placet.identity.ports import Credentials, User
+    from placet.identity.ports import Credentials, Delegation, User
     from placet.server.settings import Settings
     from tests.serving import Server
     from tests.transport.wire import Refusal
@@ -35,6 +35,7 @@ class NamedPrincipals:
     """Authenticates by tokens that are names of principals, and of users. Implements `Authenticator`."""
 
     def __init__(self, principals: Mapping[str, Principal], users: Mapping[str, User] | None = None) -> None:
+        self.delegations: dict[str, Delegation] = {}
         self.principals = dict(principals)
         self.users = dict(users or {})
 
@@ -53,6 +54,11 @@ class NamedPrincipals:
         if token not in self.users:
             raise UnauthenticatedError("CREDENTIAL_INVALID", "no such user")
         return self.users[token]
+
+    async def delegation_of(self, token: str) -> Delegation:
+        if token not in self.delegations:
+            raise UnauthenticatedError("CREDENTIAL_INVALID", "no such delegation")
+        return self.delegations[token]
 
 
 @contextlib.contextmanager

@@ -17,7 +17,7 @@ from placet.transport.grpc.interceptors.base import Method
 from placet.transport.grpc.interceptors.open_streams import OpenStreams
 
 if TYPE_CHECKING:
-    from placet.identity.ports import User
+    from placet.identity.ports import Delegation, User
 
 REVOKED = UnauthenticatedError("CREDENTIAL_INVALID", "it was revoked")
 CREDENTIALS = Credentials(("Bearer t",), peer="ipv4:10.0.0.1:5")
@@ -50,6 +50,9 @@ class OneCaller:
 
     async def user_of(self, token: str) -> User:
         raise NotImplementedError
+
+    async def delegation_of(self, token: str) -> Delegation:
+        raise NotImplementedError(token)
 
 
 class Context:

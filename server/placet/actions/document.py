@@ -9,7 +9,7 @@ import orjson
 from placet.actions.canonical_json import digest
 
 if TYPE_CHECKING:
-    from placet.kernel.model import Action, Amount, Evidence, Identity, Model, Run
+    from placet.kernel.model import Action, Amount, DelegationHop, Evidence, Identity, Model, Run
 
 
 class CanonicalForms(NamedTuple):
@@ -43,6 +43,7 @@ def canonical_forms(
     evidence_json = orjson.dumps([{"sha256": item.sha256, "uri": item.uri} for item in evidence]) if evidence else b"[]"
     identity_json = identity_json or canonical_identity(identity)
     model_json = orjson.dumps(_model_fields(model))
+    bound_identity = identity_json if not identity.delegation_chain else orjson.dumps(bound_identity_fields(identity))
     parts = b'"action":%b,"evidence":%b,"identity":%b,' % (action_json, evidence_json, identity_json)
     repeated = orjson.dumps(
         {
@@ -50,7 +51,7 @@ def canonical_forms(
             "run": {"planner": run.planner, "run_id": run.run_id, "workflow": run.workflow},
         }
     )
-    bound = b'{"action":%b,"identity":%b,"run_id":%b}' % (action_json, identity_json, orjson.dumps(run.run_id))
+    bound = b'{"action":%b,"identity":%b,"run_id":%b}' % (action_json, bound_identity, orjson.dumps(run.run_id))
     return CanonicalForms(
         document=b'{%b"model":%b,"run":%b}' % (parts, model_json, orjson.dumps(_run_fields(run))),
         screened=b"%b %b %b" % (action_json, evidence_json, model_json),
@@ -73,7 +74,7 @@ def canonical_request(
 
 def action_binding(action: Action, identity: Identity, run: Run) -> bytes:
     """Return the canonical JSON that an approval and a permit are bound to; its digest is the action_digest."""
-    bound = {"action": action_fields(action), "identity": identity_fields(identity), "run_id": run.run_id}
+    bound = {"action": action_fields(action), "identity": bound_identity_fields(identity), "run_id": run.run_id}
     return orjson.dumps(bound, option=orjson.OPT_SORT_KEYS)
 
 
@@ -92,14 +93,28 @@ def action_fields(action: Action) -> dict[str, Any]:
 
 
 def identity_fields(identity: Identity) -> dict[str, Any]:
-    """Return the identity as policy sees it, its keys in order."""
-    return {
-        "agent": identity.agent,
-        "delegation": identity.delegation,
-        "roles": identity.roles,
-        "tenant": identity.tenant,
-        "user": identity.user,
-    }
+    """Return the identity as policy sees it, its keys in order. `delegation_chain` is omitted when there is none."""
+    return _identity_fields(identity, [_hop_fields(hop) for hop in identity.delegation_chain])
+
+
+def bound_identity_fields(identity: Identity) -> dict[str, Any]:
+    """Return the identity that an approval and a permit are bound to: without who proved the hops of a delegation.
+
+    An executor knows the hops, but not whether their tokens were verified.
+    """
+    chain = [{"principal": hop.principal, "scopes": hop.scopes} for hop in identity.delegation_chain]
+    return _identity_fields(identity, chain)
+
+
+def _identity_fields(identity: Identity, chain: list[dict[str, Any]]) -> dict[str, Any]:
+    fields: dict[str, Any] = {"agent": identity.agent, "delegation": identity.delegation}
+    if chain:
+        fields["delegation_chain"] = chain
+    return {**fields, "roles": identity.roles, "tenant": identity.tenant, "user": identity.user}
+
+
+def _hop_fields(hop: DelegationHop) -> dict[str, Any]:
+    return {"principal": hop.principal, "proven_by": hop.proven_by, "scopes": hop.scopes}
 
 
 def _model_fields(model: Model) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import orjson
 from msgspec import structs
 
 from placet.actions.canonical_json import digest
-from placet.actions.document import action_binding, action_fields, identity_fields
+from placet.actions.document import action_binding, action_fields, bound_identity_fields
 from placet.matching.names import folded
 
 if TYPE_CHECKING:
@@ -24,6 +24,10 @@ _PART_DIGEST_CHARS: Final = 16
 """Enough to tell two values apart. The binding itself compares whole digests."""
 _FOLDED: Final = "folded"
 """The key of the whole digest of the action with all names folded. Approvals of older versions lack it."""
+
+
+_CHAIN: Final = "delegation_chain"
+"""The one part that an action may lack."""
 
 
 class Bound(Protocol):
@@ -68,13 +72,17 @@ def differing_parts(approval: Bound, proposal: Proposal) -> tuple[str, ...]:
 
     Empty once the approval has ended.
     """
-    return tuple(name for name, part in _parts(proposal).items() if approval.parts.get(name, part) != part)
+    before, parts = dict(approval.parts), _parts(proposal)
+    if before and (_CHAIN in before) != (_CHAIN in parts):
+        before.setdefault(_CHAIN, "")
+        parts.setdefault(_CHAIN, "")
+    return tuple(name for name, part in parts.items() if before.get(name, part) != part)
 
 
 def _parts(proposal: Proposal) -> dict[str, str]:
     parts = {
         **action_fields(proposal.action),
-        **identity_fields(proposal.identity),
+        **bound_identity_fields(proposal.identity),
         "run_id": proposal.run.run_id,
     }
     parts.setdefault("amount", None)
@@ -91,4 +99,7 @@ def _folded(identity: Identity) -> Identity:
         user=folded(identity.user),
         roles=tuple(sorted({folded(role) for role in identity.roles})),
         delegation=tuple(folded(agent) for agent in identity.delegation),
+        delegation_chain=tuple(
+            structs.replace(hop, principal=folded(hop.principal)) for hop in identity.delegation_chain
+        ),
     )

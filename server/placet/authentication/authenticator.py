@@ -11,7 +11,7 @@ from placet.tokens.secret import TOKEN_PREFIX
 
 if TYPE_CHECKING:
     from placet.identity.model import Principal
-    from placet.identity.ports import Credentials, User
+    from placet.identity.ports import Credentials, Delegation, User
 
 CREDENTIAL_MISSING: Final = "CREDENTIAL_MISSING"
 CREDENTIAL_INVALID: Final = "CREDENTIAL_INVALID"
@@ -46,6 +46,13 @@ class UserVerifier(Protocol):
         """Return the user whom it proves. UnauthenticatedError if it does not prove a user."""
 
 
+class DelegationVerifier(Protocol):
+    """Verifies signed hops of a delegation."""
+
+    async def delegation(self, token: str) -> Delegation:
+        """Return the hop that it signs. UnauthenticatedError if it does not prove one."""
+
+
 class CertificateVerifier(Protocol):
     """Recognizes client certificates that TLS verified."""
 
@@ -61,6 +68,8 @@ class AcceptedCredentials(Struct, frozen=True):
     certificates: CertificateVerifier | None = None
     users: UserVerifier | None = None
     """Of user tokens, whatever credentials callers have."""
+    delegations: DelegationVerifier | None = None
+    """Of signed hops of a delegation, likewise."""
 
     async def authenticate(self, credentials: Credentials) -> Principal:
         """Return the caller. A bearer credential counts before a certificate."""
@@ -84,6 +93,14 @@ class AcceptedCredentials(Struct, frozen=True):
         if len(token) > BEARER_BYTES_MAX:
             raise invalid(f"identity.user_token: is longer than {BEARER_BYTES_MAX} bytes")
         return await self.users.user(token)
+
+    async def delegation_of(self, token: str) -> Delegation:
+        """Return the signed hop of a delegation."""
+        if self.delegations is None:
+            raise invalid("identity.delegation_chain: the server trusts no issuer of delegations")
+        if len(token) > BEARER_BYTES_MAX:
+            raise invalid(f"identity.delegation_chain: a token is longer than {BEARER_BYTES_MAX} bytes")
+        return await self.delegations.delegation(token)
 
     async def _bearer(self, bearer: str, peer: str) -> Principal:
         verifier = self.tokens if bearer.startswith(TOKEN_PREFIX) else self.jwts

@@ -87,6 +87,34 @@ def tenants_of(claims: Claims, entry: IssuerEntry) -> frozenset[str]:
     return frozenset(filter(is_tenant, _texts(claims, entry.tenants_claim)))
 
 
+def principal_id(claims: Claims, entry: IssuerEntry) -> str:
+    """Return who delegates: a person's id as it has when the person votes, or the subject as agents are named.
+
+    UnauthenticatedError if the issuer may not sign for it.
+    """
+    principal = person_id(claims, entry) if entry.people else _checked_id(_text(claims, entry.caller_claim), "sub")
+    if not entry.may_delegate_for(principal):
+        raise invalid("the issuer of the token may not delegate for its subject; see delegators")
+    return principal
+
+
+def delegate_of(claims: Claims) -> str:
+    """Return to whom the token delegates: the subject of the claim ``act`` (RFC 8693)."""
+    actor = claims.get("act")
+    subject = actor.get("sub") if isinstance(actor, dict) else None
+    if not isinstance(subject, str) or not subject:
+        raise invalid("the claim act of the token must name in sub to whom it delegates")
+    return _checked_id(subject, "act.sub")
+
+
+def scopes_of(claims: Claims) -> tuple[str, ...]:
+    """Return the tools that the token hands on, sorted and distinct: the claim ``scope``, separated by blanks."""
+    scopes = claims.get("scope")
+    if not isinstance(scopes, str) or not scopes.split():
+        raise invalid("the claim scope of the token must name tools, separated by blanks; * for every tool")
+    return tuple(sorted(set(scopes.split())))
+
+
 def _is_program(claims: Claims) -> bool:
     """Return whether the token says that a program got it for itself, as the usual providers say so.
 

@@ -54,7 +54,7 @@ class AuthenticationDocument(Part):
 
     @model_validator(mode="after")
     def _check_accepted_issuers(self) -> Self:
-        for_callers = [index for index, entry in enumerate(self.issuers) if not entry.is_for_users]
+        for_callers = [index for index, entry in enumerate(self.issuers) if entry.grants]
         if Method.JWT in self.accept and not for_callers:
             raise ValueError('issuers: has no entry with grants; add one, or remove "jwt" from accept')
         if Method.JWT not in self.accept and for_callers:

@@ -11,6 +11,8 @@ from placet.authentication.grants import GrantEntry, OneOrMore, Part, Texts, che
 from placet.authentication.urls import url_error
 from placet.identity.model import Role
 from placet.kernel.limits import ISSUER_KEYS_REFRESH_SECONDS
+from placet.matching.globs import glob_error, glob_matches
+from placet.matching.names import folded
 
 ALGORITHMS: Final = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
 """The algorithms of JWTs that may be accepted: signatures with a public key. HMAC and ``none`` are not among them."""
@@ -71,12 +73,24 @@ class IssuerEntry(Part):
     tenants_claim: str = ""
     """The claim with the tenants of a user; empty: `user_tenants`."""
     user_tenants: Texts = ()
+    delegators: Texts = ()
+    """Globs of the principals for whom its tokens may sign hops of a delegation; with it, the entry is for nothing
+    else."""
     grants: tuple[IssuerGrantEntry, ...] = ()
 
     @property
     def is_for_users(self) -> bool:
         """Whether its tokens say who the user of an action is, and not who calls."""
-        return bool(self.tenants_claim or self.user_tenants)
+        return bool(self.tenants_claim or self.user_tenants) and not self.delegators
+
+    @property
+    def is_for_delegation(self) -> bool:
+        """Whether its tokens are hops of a delegation, and neither credentials of callers nor of users."""
+        return bool(self.delegators)
+
+    def may_delegate_for(self, principal: str) -> bool:
+        """Return whether its tokens may sign hops of the principal. Spellings of one name are one principal."""
+        return any(glob_matches(folded(pattern), folded(principal)) for pattern in self.delegators)
 
     @field_validator("issuer")
     @classmethod
@@ -116,8 +130,20 @@ class IssuerEntry(Part):
                 "grants: are for callers, and tenants_claim and user_tenants for users; write two entries with "
                 "different audiences, so that a runtime cannot call with the token of its user"
             )
+        if self.is_for_delegation:
+            return self._check_delegation()
         if not self.grants and not self.is_for_users:
             raise ValueError("grants: are missing; add some for callers, or tenants_claim or user_tenants for users")
+        return self
+
+    def _check_delegation(self) -> Self:
+        if self.grants:
+            raise ValueError("delegators and grants exclude each other; write two entries with different audiences")
+        if not (self.tenants_claim or self.user_tenants):
+            raise ValueError("delegators: need tenants_claim or user_tenants, which name the tenants of a hop")
+        for pattern in self.delegators:
+            if error := glob_error(pattern):
+                raise ValueError(f'delegators: "{pattern}" {error}')
         return self
 
     @model_validator(mode="after")
@@ -131,6 +157,8 @@ class IssuerEntry(Part):
             )
         if self.is_for_users:
             return self
+        if self.is_for_delegation and not self.people and self.person_claim:
+            raise ValueError("people: must be true for person_claim; set it, or remove that key")
         if (self.people_when or self.person_claim) and not self.people:
             raise ValueError("people: must be true for people_when and person_claim; set it, or remove them")
         if not self.people and any(grant.role is Role.APPROVER for grant in self.grants):

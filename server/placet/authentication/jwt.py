@@ -10,11 +10,21 @@ import jwt
 from msgspec import Struct
 
 from placet.authentication.authenticator import CREDENTIAL_EXPIRED, invalid
-from placet.authentication.claims import caller_id, is_person, matches, person_id, roles_of, tenants_of
+from placet.authentication.claims import (
+    caller_id,
+    delegate_of,
+    is_person,
+    matches,
+    person_id,
+    principal_id,
+    roles_of,
+    scopes_of,
+    tenants_of,
+)
 from placet.authentication.compact import read_unverified
 from placet.authentication.verified import Verified, VerifiedTokens
 from placet.identity.model import Principal
-from placet.identity.ports import User
+from placet.identity.ports import Delegation, User
 from placet.kernel.errors import UnauthenticatedError
 from placet.kernel.model import Caller
 
@@ -41,7 +51,7 @@ class TrustedIssuer(Struct, frozen=True):
 
 
 class JwtCredentials:
-    """Verifies JWTs of callers and of users. Implements `BearerVerifier` and `UserVerifier`.
+    """Verifies JWTs of callers and of users. Implements `BearerVerifier`, `UserVerifier`, `DelegationVerifier`.
 
     A token belongs to exactly one entry: the one of its issuer whose audience it names. An entry is for callers or for
     users, so a runtime that holds the token of its user cannot call as the user.
@@ -54,6 +64,7 @@ class JwtCredentials:
             self._issuers[trusted.entry.issuer].append(trusted)
         self._callers: VerifiedTokens[Principal] = VerifiedTokens()
         self._users: VerifiedTokens[User] = VerifiedTokens()
+        self._delegations: VerifiedTokens[Delegation] = VerifiedTokens()
 
     async def principal(self, bearer: str, peer: str) -> Principal:
         """Return the caller. Raises UnauthenticatedError."""
@@ -82,9 +93,23 @@ class JwtCredentials:
             self._users.add(digest, verified)
         return verified.proven
 
+    async def delegation(self, token: str) -> Delegation:
+        """Return the signed hop of a delegation. Raises UnauthenticatedError."""
+        digest = sha256(token.encode()).digest()
+        verified = self._delegations.get(digest, self._clock.wall_us())
+        if verified is None:
+            try:
+                verified = await self._verified_delegation(token)
+            except UnauthenticatedError as error:
+                raise UnauthenticatedError(error.reason, f"identity.delegation_chain: {error}", error.cause) from error
+            self._delegations.add(digest, verified)
+        return verified.proven
+
     async def _verified_caller(self, bearer: str, peer: str) -> Verified[Principal]:
         trusted, key, claims = await self._verify(bearer)
         entry = trusted.entry
+        if entry.is_for_delegation:
+            raise invalid("the audience of the token is for delegation; send it as token of a hop of delegation_chain")
         if entry.is_for_users:
             raise invalid("the audience of the token is for users, who call nothing; send it as identity.user_token")
         person = person_id(claims, entry) if entry.people and is_person(claims, entry) else ""
@@ -107,6 +132,16 @@ class JwtCredentials:
             raise invalid("the token is a program's and not a user's")
         user = User(person_id(claims, entry), roles_of(claims, entry), tenants_of(claims, entry), entry.issuer)
         return Verified(user, _expires_at_us(claims, entry), key, trusted.keys)
+
+    async def _verified_delegation(self, token: str) -> Verified[Delegation]:
+        trusted, key, claims = await self._verify(token)
+        entry = trusted.entry
+        if not entry.is_for_delegation:
+            raise invalid("the audience of the token is not for delegation")
+        hop = Delegation(
+            principal_id(claims, entry), delegate_of(claims), scopes_of(claims), tenants_of(claims, entry), entry.issuer
+        )
+        return Verified(hop, _expires_at_us(claims, entry), key, trusted.keys)
 
     async def _verify(self, token: str) -> tuple[TrustedIssuer, VerificationKey, Claims]:
         """Return the entry of a token, the key that signed it, and its claims. Raises UnauthenticatedError."""

@@ -38,6 +38,7 @@ from placet.decision.combining import (
     merged,
     unsatisfiable_approval,
 )
+from placet.identity.delegation import delegation_denial
 from placet.kernel import rule_ids
 from placet.kernel.model import Effect, Finding, ToolClass
 from placet.kernel.state import ZERO_USAGE
@@ -112,6 +113,16 @@ def registered_agent(context: EvaluationContext, _batch: BatchContext) -> Resolu
     return denied_by(finding) if finding is not None else None
 
 
+def delegation(context: EvaluationContext, _batch: BatchContext) -> Resolution | None:
+    """`identity.delegation_*`: the work was delegated in a loop, beyond what a hop was given, or without proof."""
+    proposal = context.attempt.request.proposal
+    if not proposal.identity.delegation:
+        return None
+    rules = _tenant_policy(context).compiled.delegation
+    finding = delegation_denial(proposal.identity, proposal.action.tool, rules)
+    return denied_by(finding) if finding is not None else None
+
+
 def unknown_tool(context: EvaluationContext, _batch: BatchContext) -> Resolution | None:
     """`pdp.unknown_tool`: the tenant's file does not list the tool."""
     tool_class = _tenant_policy(context).tool_class(context.attempt.request.proposal.action.tool)
@@ -156,6 +167,7 @@ BEFORE_POLICY: Final[Sequence[Callable[[EvaluationContext, BatchContext], Resolu
     policy_stale,
     unknown_tenant,
     registered_agent,
+    delegation,
     unknown_tool,
     unusable_approval,
     ambiguous_destination,

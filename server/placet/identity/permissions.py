@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from placet.identity.access import TenantUse
+from placet.identity.delegation import DELEGATION_MISMATCH, DELEGATION_OF_ANOTHER_TENANT
 from placet.identity.model import EVERY_TENANT, Role, UserAssertion
 from placet.kernel.errors import PermissionDeniedError
 from placet.kernel.limits import TENANT_CHARS_MAX
@@ -37,6 +38,8 @@ ACCESS_REASONS: Final = frozenset(
         USER_TOKEN_REQUIRED,
         USER_MISMATCH,
         USER_OF_ANOTHER_TENANT,
+        DELEGATION_MISMATCH,
+        DELEGATION_OF_ANOTHER_TENANT,
         PERSON_MISMATCH,
         PERSON_REQUIRED,
         REPORTER_NOT_EXECUTOR,

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from msgspec import Struct
 
+from placet.identity.model import EVERY_TENANT
+
 if TYPE_CHECKING:
     from placet.identity.model import Principal
 
@@ -33,6 +35,24 @@ class User(Struct, frozen=True):
     issuer: str
 
 
+class Delegation(Struct, frozen=True):
+    """A signed hop of a delegation."""
+
+    principal: str
+    """The agent or person that delegates."""
+    delegate: str
+    """The agent that it delegates to."""
+    scopes: tuple[str, ...]
+    """Patterns of the tools that it hands on, sorted and distinct. The request's checks apply to them too."""
+    tenants: frozenset[str]
+    """The tenants that it holds for, or EVERY_TENANT alone."""
+    issuer: str
+
+    def belongs_to(self, tenant: str) -> bool:
+        """Return whether it holds for the tenant."""
+        return EVERY_TENANT in self.tenants or tenant in self.tenants
+
+
 class Authenticator(Protocol):
     """Proves who calls."""
 
@@ -44,3 +64,6 @@ class Authenticator(Protocol):
 
     async def user_of(self, token: str) -> User:
         """Return the user whom a user token names. UnauthenticatedError if it proves none."""
+
+    async def delegation_of(self, token: str) -> Delegation:
+        """Return the hop that a token of a delegation signs. UnauthenticatedError if it proves none."""

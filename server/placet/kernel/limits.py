@@ -31,6 +31,8 @@ URI_BYTES_MAX: Final = 2_048
 ROLES_MAX: Final = 64
 """Roles of one user. Policy compares every one."""
 DELEGATION_MAX: Final = 16
+DELEGATION_SCOPES_MAX: Final = 16
+"""Scopes of one hop of a delegation. Each is compared with every scope of the hop before."""
 EVIDENCE_MAX: Final = 64
 QUORUM_MAX: Final = 16
 """Votes that one action may require. A quorum larger than a team can gather is a denial."""

@@ -51,6 +51,17 @@ class Action(Struct, frozen=True, gc=False):
     tool_schema_version: str = ""
 
 
+class DelegationHop(Struct, frozen=True, gc=False):
+    """One hop of a delegation."""
+
+    principal: str
+    """The agent or person that delegated."""
+    scopes: tuple[str, ...]
+    """Patterns of the tools that it handed on, sorted and distinct."""
+    proven_by: str = ""
+    """The issuer that signed the hop; empty for one that the caller asserts."""
+
+
 class Identity(Struct, frozen=True, gc=False):
     """On whose behalf the action is proposed."""
 
@@ -60,7 +71,9 @@ class Identity(Struct, frozen=True, gc=False):
     roles: tuple[str, ...] = ()
     """Roles of the user, sorted and distinct."""
     delegation: tuple[str, ...] = ()
-    """Agents that delegated the work to `agent`."""
+    """Agents and people that delegated the work to `agent`, the originator first."""
+    delegation_chain: tuple[DelegationHop, ...] = ()
+    """The same principals with what they handed on; empty when the caller named them alone."""
 
 
 class Run(Struct, frozen=True, gc=False):

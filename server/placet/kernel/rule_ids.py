@@ -76,6 +76,11 @@ AGENT_UNKNOWN: Final = "identity.agent_unknown"
 AGENT_EXPIRED: Final = "identity.agent_expired"
 AGENT_WITHOUT_OWNER: Final = "identity.agent_without_owner"
 RUNTIME_NOT_ALLOWED: Final = "identity.runtime_not_allowed"
+DELEGATION_LOOP: Final = "identity.delegation_loop"
+DELEGATION_TOO_DEEP: Final = "identity.delegation_too_deep"
+DELEGATION_UNPROVEN: Final = "identity.delegation_unproven"
+DELEGATION_WIDENS: Final = "identity.delegation_widens"
+DELEGATION_SCOPE: Final = "identity.delegation_scope"
 DESTINATION_AMBIGUOUS: Final = "destinations.ambiguous"
 APPROVAL_DIGEST_MISMATCH: Final = "approvals.digest_mismatch"
 APPROVAL_EXPIRED: Final = "approvals.expired"
@@ -125,6 +130,11 @@ CORE_REASONS: Final = {
     AGENT_EXPIRED: "The registration of the agent has expired",
     AGENT_WITHOUT_OWNER: "The agent is registered without an owner, and the tenant demands one",
     RUNTIME_NOT_ALLOWED: "The caller is none of the runtimes that may run this agent",
+    DELEGATION_LOOP: "An agent or person appears twice in the delegation",
+    DELEGATION_TOO_DEEP: "The delegation has more hops than the tenant permits",
+    DELEGATION_UNPROVEN: "A hop of the delegation is not proven as the tenant requires",
+    DELEGATION_WIDENS: "A hop of the delegation hands on more than it was given",
+    DELEGATION_SCOPE: "The tool was not delegated to the agent",
     DESTINATION_AMBIGUOUS: "Policy and the tool could read the destination differently",
     APPROVAL_DIGEST_MISMATCH: "The approval is for another action",
     APPROVAL_EXPIRED: "The approval expired before it was decided or used",

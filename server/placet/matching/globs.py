@@ -58,6 +58,17 @@ def glob_matches(pattern: str, name: str) -> bool:
     return True
 
 
+def glob_contains(outer: str, inner: str) -> bool:
+    """Return whether every name that the pattern `inner` matches is matched by `outer`. Case matters.
+
+    May be False although it holds: a pattern with ``?`` contains no pattern with ``*`` but itself. Never True although
+    it does not hold: ``*`` of `outer` covers any part of `inner`, and its ``?`` one character or ``?``.
+    """
+    if outer == inner:
+        return True
+    return not ("?" in outer and "*" in inner) and glob_matches(outer, inner)
+
+
 @lru_cache(maxsize=_CACHE)
 def _parts(pattern: str) -> _Parts:
     head, *others = pattern.split("*")

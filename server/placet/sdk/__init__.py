@@ -80,7 +80,7 @@ from placet.sdk.permits import (
     ReservedBudget,
     verify_permit,
 )
-from placet.sdk.types import Action, Amount, Evidence, Identity, Model, Request, Run
+from placet.sdk.types import Action, Amount, DelegationHop, Evidence, Identity, Model, Request, Run
 from placet.sdk.webhooks import WebhookEvent, verify_webhook
 
 __all__ = [
@@ -116,6 +116,7 @@ __all__ = [
     "Decision",
     "DecisionChange",
     "DecisionState",
+    "DelegationHop",
     "DeniedError",
     "Effect",
     "Evidence",

@@ -62,6 +62,22 @@ class Action:
 
 
 @dataclass(frozen=True, slots=True)
+class DelegationHop:
+    """One hop of a delegation: who handed the work on, and with which tools."""
+
+    principal: str = ""
+    """The agent or person that delegated. May be empty if `token` names it."""
+    scopes: Sequence[str] = ()
+    """Tools that it handed on, as names with ``*`` and ``?``. May be empty if `token` has them."""
+    token: str = field(default="", repr=False)
+    """JWT that signs the hop. Empty for a hop that the caller asserts."""
+
+    def __post_init__(self) -> None:
+        require_type(self, str, "principal", "token")
+        require_each_type(self, str, "scopes")
+
+
+@dataclass(frozen=True, slots=True)
 class Identity:
     """The agent that acts, the user on whose behalf, and the tenant."""
 
@@ -75,10 +91,13 @@ class Identity:
     """Roles of the user."""
     delegation: Sequence[str] = ()
     """Agents or persons that delegated the work, from the originator to the one before `agent`."""
+    delegation_chain: Sequence[DelegationHop] = ()
+    """The same with the tools that each handed on. `delegation` may then be empty."""
 
     def __post_init__(self) -> None:
         require_type(self, str, "agent", "tenant", "user")
         require_each_type(self, str, "roles", "delegation")
+        require_each_type(self, DelegationHop, "delegation_chain")
 
 
 @dataclass(frozen=True, slots=True)

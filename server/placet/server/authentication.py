@@ -32,5 +32,6 @@ async def open_authenticator(stack: contextlib.AsyncExitStack, core: Core, token
         tokens=tokens.verifier(stack) if Method.TOKEN in document.accept else None,
         jwts=jwts if Method.JWT in document.accept else None,
         users=jwts if any(entry.is_for_users for entry in document.issuers) else None,
+        delegations=jwts if any(entry.is_for_delegation for entry in document.issuers) else None,
         certificates=CertificateCallers(document.certificates, core.clock) if document.certificates else None,
     )

@@ -1,4 +1,4 @@
-"""The section `agents` of a tenant's file: which agents there are, who answers for them, and who may run them."""
+"""The sections `agents` and `delegation` of a tenant's file: its agents, and how they delegate work."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, StrictStr
+from pydantic import AfterValidator, BeforeValidator, Field, StrictInt, StrictStr
 
 from placet.controls.agents.model import AgentEntry, AgentRegister
 from placet.controls.autonomy.model import AutonomyLevel
+from placet.identity.delegation import DelegationProof, DelegationRules
 from placet.kernel.diagnostics import DocumentDiagnostic
-from placet.kernel.limits import AGENTS_MAX, CONTROL_REASON_BYTES_MAX
+from placet.kernel.limits import AGENTS_MAX, CONTROL_REASON_BYTES_MAX, DELEGATION_MAX
 from placet.matching.globs import glob_error
 from placet.matching.names import folded
 from placet.tenants.fields import Principal, Section, at_least_one, distinct, text_of
@@ -70,6 +71,21 @@ class AgentSection(Section):
     def as_data(self) -> dict[str, Any]:
         """Return the keys that the file sets, as JSON values."""
         return self.model_dump(mode="json", exclude_none=True)
+
+
+class DelegationSection(Section):
+    """How work may be delegated from agent to agent."""
+
+    depth_max: Annotated[StrictInt, Field(ge=0, le=DELEGATION_MAX)] = DELEGATION_MAX
+    require: DelegationProof = DelegationProof.NONE
+
+    def rules(self) -> DelegationRules:
+        """Return the section as a value."""
+        return DelegationRules(self.depth_max, self.require)
+
+    def as_data(self) -> dict[str, Any]:
+        """Return the section as JSON values."""
+        return self.model_dump(mode="json")
 
 
 Agents = Annotated[Mapping[Pattern, AgentSection], Field(max_length=AGENTS_MAX)]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pydantic import ValidationError
 
 from placet.kernel.diagnostics import DocumentDiagnostic, Place, did_you_mean
-from placet.tenants.agent_sections import AgentSection
+from placet.tenants.agent_sections import AgentSection, DelegationSection
 from placet.tenants.budget_sections import BudgetEntry, BudgetMatch, SpendLimits
 from placet.tenants.control_sections import (
     AutonomySection,
@@ -50,6 +50,7 @@ SECTIONS: Final[Mapping[tuple[str, ...], type[Section]]] = {
     ("budgets", ANY): BudgetEntry,
     ("budgets", ANY, "approval"): Quorum,
     ("budgets", ANY, "match"): BudgetMatch,
+    ("delegation",): DelegationSection,
     ("dry_run",): DryRun,
     ("environments",): Environments,
     ("evidence", ANY): EvidenceRule,

@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, StrictStr
 
 from placet.kernel.limits import BUDGETS_MAX
-from placet.tenants.agent_sections import Agents, AgentsMode
+from placet.tenants.agent_sections import Agents, AgentsMode, DelegationSection
 from placet.tenants.budget_sections import SPEND_CURRENCY, BudgetEntry, SpendLimits
 from placet.tenants.control_sections import AutonomySection, LimitsSection
 from placet.tenants.fields import Currency, DestinationGlobs, JsonValue, Label, Persons, Section, ToolName, Tools
@@ -33,6 +33,7 @@ class TenantDocument(Section):
     approver_groups: Mapping[Label, Persons] = Field(default_factory=dict)
     autonomy: AutonomySection = AutonomySection()
     budgets: Annotated[tuple[BudgetEntry, ...], Field(max_length=BUDGETS_MAX)] = ()
+    delegation: DelegationSection | None = None
     currency: Currency = SPEND_CURRENCY
     limits: LimitsSection = LimitsSection()
     outcomes: Literal["caller", "executor"] = "caller"

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from placet.controls.agents.model import AgentRegister
     from placet.controls.autonomy.model import Autonomy
     from placet.controls.breakers.model import BreakerSpec
+    from placet.identity.delegation import DelegationRules
 
 TENANT_PATTERN: Final = re.compile(rf"[a-z0-9][a-z0-9_-]{{0,{TENANT_CHARS_MAX - 1}}}")
 """The pattern of a tenant id, for `fullmatch`."""
@@ -67,6 +68,8 @@ class CompiledTenantPolicy:
     autonomy: Autonomy
     agents: AgentRegister | None
     """The registered agents; None for a tenant that registers none and demands none."""
+    delegation: DelegationRules | None
+    """The rules of delegation; None for a tenant without any."""
     breaker: BreakerSpec | None
     give_backs: GiveBackBounds | None
     schemas: Mapping[str, bytes]
@@ -100,6 +103,7 @@ class TenantPolicy(TenantDocument):
             runs={folded(workflow): self.limits.of(workflow) for workflow in ("", *self.limits.workflows)},
             autonomy=self.autonomy.value(),
             agents=agent_register(self.agents, self.agents_mode),
+            delegation=self.delegation.rules() if self.delegation is not None else None,
             breaker=self.limits.breaker.spec() if self.limits.breaker else None,
             give_backs=self.limits.give_backs.bounds() if self.limits.give_backs else None,
             schemas={
@@ -209,13 +213,14 @@ class TenantPolicy(TenantDocument):
     def as_data(self) -> dict[str, Any]:
         """Return the document that policy reads at ``data.tenants[tenant]``: lists sorted, every key present.
 
-        Only the keys of the register of agents are absent from the data of a file without one.
+        Only agents, agents_mode and delegation are absent from the data of a file that does not set them.
         """
         return {
             "default_mode": self.default_mode,
             "allowed_tools": sorted(self.allowed_tools),
             "write_tools": sorted(self.write_tools),
             **agents_data(self.agents, self.agents_mode),
+            **({"delegation": self.delegation.as_data()} if self.delegation is not None else {}),
             "approvals": {tool: approval_data(approval) for tool, approval in self.approvals.items()},
             "approver_groups": {role: sorted(persons) for role, persons in self.approver_groups.items()},
             "autonomy": autonomy_data(self.autonomy),

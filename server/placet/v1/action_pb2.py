@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16placet/v1/action.proto\x12\tplacet.v1\x1a\x1cgoogle/protobuf/struct.proto\"\xf2\x01\n\x06\x41\x63tion\x12\x0c\n\x04tool\x18\x01 \x01(\t\x12\x15\n\x0bparams_json\x18\x02 \x01(\tH\x00\x12\x30\n\rparams_struct\x18\x03 \x01(\x0b\x32\x17.google.protobuf.StructH\x00\x12 \n\x06\x61mount\x18\x04 \x01(\x0b\x32\x10.placet.v1.Money\x12\r\n\x05scope\x18\x05 \x01(\t\x12\x13\n\x0b\x65nvironment\x18\x06 \x01(\t\x12\x13\n\x0b\x64\x65stination\x18\x07 \x01(\t\x12\x0f\n\x07\x64ry_run\x18\x08 \x01(\x08\x12\x1b\n\x13tool_schema_version\x18\t \x01(\tB\x08\n\x06params\"W\n\x05Money\x12\x15\n\rcurrency_code\x18\x01 \x01(\t\x12\x13\n\x0bminor_units\x18\x02 \x01(\x03\x12\x15\n\x08\x65xponent\x18\x03 \x01(\rH\x00\x88\x01\x01\x42\x0b\n\t_exponent\"n\n\x08Identity\x12\r\n\x05\x61gent\x18\x01 \x01(\t\x12\x0c\n\x04user\x18\x02 \x01(\t\x12\r\n\x05roles\x18\x03 \x03(\t\x12\x0e\n\x06tenant\x18\x04 \x01(\t\x12\x12\n\ndelegation\x18\x05 \x03(\t\x12\x12\n\nuser_token\x18\x06 \x01(\t\"X\n\x03Run\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x10\n\x08trace_id\x18\x02 \x01(\t\x12\x0c\n\x04step\x18\x03 \x01(\r\x12\x10\n\x08workflow\x18\x04 \x01(\t\x12\x0f\n\x07planner\x18\x05 \x01(\t\"y\n\x05Model\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x16\n\x0eprompt_version\x18\x02 \x01(\t\x12\x14\n\x0cinput_tokens\x18\x03 \x01(\x03\x12\x15\n\routput_tokens\x18\x04 \x01(\x03\x12\x1d\n\x15\x65stimated_cost_micros\x18\x05 \x01(\x03\"\'\n\x08\x45vidence\x12\x0b\n\x03uri\x18\x01 \x01(\t\x12\x0e\n\x06sha256\x18\x02 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16placet/v1/action.proto\x12\tplacet.v1\x1a\x1cgoogle/protobuf/struct.proto\"\xf2\x01\n\x06\x41\x63tion\x12\x0c\n\x04tool\x18\x01 \x01(\t\x12\x15\n\x0bparams_json\x18\x02 \x01(\tH\x00\x12\x30\n\rparams_struct\x18\x03 \x01(\x0b\x32\x17.google.protobuf.StructH\x00\x12 \n\x06\x61mount\x18\x04 \x01(\x0b\x32\x10.placet.v1.Money\x12\r\n\x05scope\x18\x05 \x01(\t\x12\x13\n\x0b\x65nvironment\x18\x06 \x01(\t\x12\x13\n\x0b\x64\x65stination\x18\x07 \x01(\t\x12\x0f\n\x07\x64ry_run\x18\x08 \x01(\x08\x12\x1b\n\x13tool_schema_version\x18\t \x01(\tB\x08\n\x06params\"W\n\x05Money\x12\x15\n\rcurrency_code\x18\x01 \x01(\t\x12\x13\n\x0bminor_units\x18\x02 \x01(\x03\x12\x15\n\x08\x65xponent\x18\x03 \x01(\rH\x00\x88\x01\x01\x42\x0b\n\t_exponent\"\xa2\x01\n\x08Identity\x12\r\n\x05\x61gent\x18\x01 \x01(\t\x12\x0c\n\x04user\x18\x02 \x01(\t\x12\r\n\x05roles\x18\x03 \x03(\t\x12\x0e\n\x06tenant\x18\x04 \x01(\t\x12\x12\n\ndelegation\x18\x05 \x03(\t\x12\x12\n\nuser_token\x18\x06 \x01(\t\x12\x32\n\x10\x64\x65legation_chain\x18\x07 \x03(\x0b\x32\x18.placet.v1.DelegationHop\"T\n\rDelegationHop\x12\x11\n\tprincipal\x18\x01 \x01(\t\x12\x0e\n\x06scopes\x18\x02 \x03(\t\x12\r\n\x05token\x18\x03 \x01(\t\x12\x11\n\tproven_by\x18\x04 \x01(\t\"X\n\x03Run\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x10\n\x08trace_id\x18\x02 \x01(\t\x12\x0c\n\x04step\x18\x03 \x01(\r\x12\x10\n\x08workflow\x18\x04 \x01(\t\x12\x0f\n\x07planner\x18\x05 \x01(\t\"y\n\x05Model\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x16\n\x0eprompt_version\x18\x02 \x01(\t\x12\x14\n\x0cinput_tokens\x18\x03 \x01(\x03\x12\x15\n\routput_tokens\x18\x04 \x01(\x03\x12\x1d\n\x15\x65stimated_cost_micros\x18\x05 \x01(\x03\"\'\n\x08\x45vidence\x12\x0b\n\x03uri\x18\x01 \x01(\t\x12\x0e\n\x06sha256\x18\x02 \x01(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,12 +36,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ACTION']._serialized_end=310
   _globals['_MONEY']._serialized_start=312
   _globals['_MONEY']._serialized_end=399
-  _globals['_IDENTITY']._serialized_start=401
-  _globals['_IDENTITY']._serialized_end=511
-  _globals['_RUN']._serialized_start=513
-  _globals['_RUN']._serialized_end=601
-  _globals['_MODEL']._serialized_start=603
-  _globals['_MODEL']._serialized_end=724
-  _globals['_EVIDENCE']._serialized_start=726
-  _globals['_EVIDENCE']._serialized_end=765
+  _globals['_IDENTITY']._serialized_start=402
+  _globals['_IDENTITY']._serialized_end=564
+  _globals['_DELEGATIONHOP']._serialized_start=566
+  _globals['_DELEGATIONHOP']._serialized_end=650
+  _globals['_RUN']._serialized_start=652
+  _globals['_RUN']._serialized_end=740
+  _globals['_MODEL']._serialized_start=742
+  _globals['_MODEL']._serialized_end=863
+  _globals['_EVIDENCE']._serialized_start=865
+  _globals['_EVIDENCE']._serialized_end=904
 # @@protoc_insertion_point(module_scope)

@@ -40,20 +40,34 @@ class Money(_message.Message):
     def __init__(self, currency_code: _Optional[str] = ..., minor_units: _Optional[int] = ..., exponent: _Optional[int] = ...) -> None: ...
 
 class Identity(_message.Message):
-    __slots__ = ("agent", "user", "roles", "tenant", "delegation", "user_token")
+    __slots__ = ("agent", "user", "roles", "tenant", "delegation", "user_token", "delegation_chain")
     AGENT_FIELD_NUMBER: _ClassVar[int]
     USER_FIELD_NUMBER: _ClassVar[int]
     ROLES_FIELD_NUMBER: _ClassVar[int]
     TENANT_FIELD_NUMBER: _ClassVar[int]
     DELEGATION_FIELD_NUMBER: _ClassVar[int]
     USER_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    DELEGATION_CHAIN_FIELD_NUMBER: _ClassVar[int]
     agent: str
     user: str
     roles: _containers.RepeatedScalarFieldContainer[str]
     tenant: str
     delegation: _containers.RepeatedScalarFieldContainer[str]
     user_token: str
-    def __init__(self, agent: _Optional[str] = ..., user: _Optional[str] = ..., roles: _Optional[_Iterable[str]] = ..., tenant: _Optional[str] = ..., delegation: _Optional[_Iterable[str]] = ..., user_token: _Optional[str] = ...) -> None: ...
+    delegation_chain: _containers.RepeatedCompositeFieldContainer[DelegationHop]
+    def __init__(self, agent: _Optional[str] = ..., user: _Optional[str] = ..., roles: _Optional[_Iterable[str]] = ..., tenant: _Optional[str] = ..., delegation: _Optional[_Iterable[str]] = ..., user_token: _Optional[str] = ..., delegation_chain: _Optional[_Iterable[_Union[DelegationHop, _Mapping]]] = ...) -> None: ...
+
+class DelegationHop(_message.Message):
+    __slots__ = ("principal", "scopes", "token", "proven_by")
+    PRINCIPAL_FIELD_NUMBER: _ClassVar[int]
+    SCOPES_FIELD_NUMBER: _ClassVar[int]
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    PROVEN_BY_FIELD_NUMBER: _ClassVar[int]
+    principal: str
+    scopes: _containers.RepeatedScalarFieldContainer[str]
+    token: str
+    proven_by: str
+    def __init__(self, principal: _Optional[str] = ..., scopes: _Optional[_Iterable[str]] = ..., token: _Optional[str] = ..., proven_by: _Optional[str] = ...) -> None: ...
 
 class Run(_message.Message):
     __slots__ = ("run_id", "trace_id", "step", "workflow", "planner")

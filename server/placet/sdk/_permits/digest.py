@@ -54,9 +54,12 @@ def _action(action: action_pb2.Action) -> dict[str, Any]:
 
 
 def _identity(identity: action_pb2.Identity) -> dict[str, Any]:
+    chain = [{"principal": hop.principal, "scopes": sorted(set(hop.scopes))} for hop in identity.delegation_chain]
+    delegation = [hop.principal for hop in identity.delegation_chain] or list(identity.delegation)
     return {
         "agent": identity.agent,
-        "delegation": list(identity.delegation),
+        "delegation": delegation,
+        **({"delegation_chain": chain} if chain else {}),
         "roles": sorted(set(identity.roles)),
         "tenant": identity.tenant,
         "user": identity.user,

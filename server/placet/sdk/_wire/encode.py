@@ -195,6 +195,10 @@ def _identity(identity: Identity) -> action_pb2.Identity:
         roles=require_strings("identity.roles", identity.roles),
         delegation=require_strings("identity.delegation", identity.delegation),
     )
+    for index, hop in enumerate(identity.delegation_chain):
+        path = f"identity.delegation_chain[{index}]"
+        fields = action_pb2.DelegationHop(scopes=require_strings(f"{path}.scopes", hop.scopes))
+        message.delegation_chain.append(set_fields(fields, f"{path}.", principal=hop.principal, token=hop.token))
     return set_fields(message, "identity.", agent=identity.agent, user=identity.user, tenant=identity.tenant)
 
 

@@ -13,6 +13,7 @@ from placet.kernel.errors import PermissionDeniedError
 from placet.kernel.model import ASSERTED, PROVEN, UserProof
 from placet.transport.grpc.interceptors.base import PACKAGE, CallInterceptor
 from placet.transport.grpc.interceptors.caller import current_principal, set_user_proofs
+from placet.transport.grpc.interceptors.delegation import prove_delegation
 from placet.transport.grpc.messages.access import named_person, proposals_of, set_person, tenants_of
 
 if TYPE_CHECKING:
@@ -67,6 +68,9 @@ class AccessInterceptor(CallInterceptor):
             raise PermissionDeniedError(ROLE_NOT_GRANTED, "the caller is not authenticated")
         require_access(principal, access, tenants_of(request))
         set_user_proofs(tuple([await self._set_user(principal, proposal) for proposal in proposals_of(request)]))
+        for proposal in proposals_of(request):
+            if proposal.identity.delegation_chain:
+                await prove_delegation(self._authenticator, proposal.identity)
         if access.person:
             person = person_of(principal, access, named_person(request, access.person))
             set_person(request, access.person, person)

@@ -11,22 +11,21 @@ from placet.actions.document import canonical_forms, canonical_identity
 from placet.kernel.errors import FieldViolation, InvalidRequestError
 from placet.kernel.limits import (
     BATCH_ACTIONS_MAX,
-    DELEGATION_MAX,
     DESTINATION_BYTES_MAX,
     EVIDENCE_MAX,
     IDEMPOTENCY_KEY_BYTES_MAX,
     LABEL_BYTES_MAX,
     PRINCIPAL_BYTES_MAX,
-    ROLES_MAX,
     SHORT_LABEL_BYTES_MAX,
     STEP_BYTES,
     STEP_MAX,
     URI_BYTES_MAX,
     VIOLATIONS_MAX,
 )
-from placet.kernel.model import Action, Amount, Evidence, Identity, Model, Proposal, Run
+from placet.kernel.model import Action, Amount, Evidence, Model, Proposal, Run
 from placet.kernel.money import EXPONENTS
 from placet.kernel.steps import TOGETHER, exhausted
+from placet.transport.grpc.messages.identity import identity_of
 from placet.transport.grpc.messages.params import params_of
 from placet.transport.grpc.messages.validation import RequestValidator
 from placet.v1 import action_pb2
@@ -34,6 +33,7 @@ from placet.v1 import action_pb2
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from placet.kernel.model import Identity
     from placet.kernel.steps import Steps
     from placet.v1 import authorization_pb2
 
@@ -49,13 +49,21 @@ def parse_request(message: authorization_pb2.AuthorizeRequest, traceparent: str 
     return exhausted(parsing(message, traceparent, prefix))
 
 
-def parsing(message: authorization_pb2.AuthorizeRequest, traceparent: str = "", prefix: str = "") -> Steps[Proposal]:
-    """Return the same as `parse_request`, in steps."""
+def parsing(
+    message: authorization_pb2.AuthorizeRequest, traceparent: str = "", prefix: str = "", *, verified: bool = False
+) -> Steps[Proposal]:
+    """Return the same as `parse_request`, in steps.
+
+    `verified` is whether authentication verified the tokens and says who proved the hops of a delegation.
+    """
     validator = RequestValidator(prefix)
     key = validator.identifier("idempotency_key", message.idempotency_key, IDEMPOTENCY_KEY_BYTES_MAX, required=True)
     approval_id = validator.identifier("approval_id", message.approval_id, SHORT_LABEL_BYTES_MAX)
     action = yield from _action(validator, message.action)
-    identity, identity_json = _known_identity(message.identity) or (_identity(validator, message.identity), b"")
+    identity, identity_json = _known_identity(message.identity, verified=verified) or (
+        identity_of(validator, message.identity, verified=verified),
+        b"",
+    )
     run = _run(validator, message.run, traceparent)
     model = _model(validator, message.model)
     evidence = _evidence(validator, message.evidence)
@@ -83,7 +91,9 @@ def parse_batch(message: authorization_pb2.AuthorizeBatchRequest, traceparent: s
     return exhausted(parsing_batch(message, traceparent))
 
 
-def parsing_batch(message: authorization_pb2.AuthorizeBatchRequest, traceparent: str = "") -> Steps[list[Proposal]]:
+def parsing_batch(
+    message: authorization_pb2.AuthorizeBatchRequest, traceparent: str = "", *, verified: bool = False
+) -> Steps[list[Proposal]]:
     """Return the same as `parse_batch`, in steps."""
     count = len(message.requests)
     if not 1 <= count <= BATCH_ACTIONS_MAX:
@@ -93,7 +103,7 @@ def parsing_batch(message: authorization_pb2.AuthorizeBatchRequest, traceparent:
     violations: list[FieldViolation] = []
     for index, request in enumerate(message.requests):
         try:
-            proposals.append((yield from parsing(request, traceparent, f"requests[{index}].")))
+            proposals.append((yield from parsing(request, traceparent, f"requests[{index}].", verified=verified)))
         except InvalidRequestError as error:
             violations += error.violations
         if len(violations) > VIOLATIONS_MAX:
@@ -169,32 +179,17 @@ def _amount(validator: RequestValidator, message: action_pb2.Money) -> Amount:
     return Amount(code, validator.count("action.amount.minor_units", message.minor_units))
 
 
-def _known_identity(message: action_pb2.Identity) -> tuple[Identity, bytes] | None:
+def _known_identity(message: action_pb2.Identity, *, verified: bool) -> tuple[Identity, bytes] | None:
     """Return the identity and its canonical JSON; None for one that is not valid, or too large to be kept."""
     raw = message.SerializeToString()
-    return _valid_identity(raw) if len(raw) <= _IDENTITY_BYTES_MAX else None
+    return _valid_identity(raw, verified) if len(raw) <= _IDENTITY_BYTES_MAX else None
 
 
 @lru_cache(maxsize=_IDENTITIES)
-def _valid_identity(raw: bytes) -> tuple[Identity, bytes] | None:
+def _valid_identity(raw: bytes, verified: bool) -> tuple[Identity, bytes] | None:  # noqa: FBT001 - a key of the cache
     validator = RequestValidator()
-    identity = _identity(validator, action_pb2.Identity.FromString(raw))
+    identity = identity_of(validator, action_pb2.Identity.FromString(raw), verified=verified)
     return None if validator.violations else (identity, canonical_identity(identity))
-
-
-def _identity(validator: RequestValidator, message: action_pb2.Identity) -> Identity:
-    roles = validator.identifiers("identity.roles", message.roles, ROLES_MAX, LABEL_BYTES_MAX)
-    if message.user_token:  # authentication verifies and removes it
-        validator.violation(
-            "identity.user_token", "cannot be verified: the server authenticates no callers; leave it out"
-        )
-    return Identity(
-        agent=validator.name("identity.agent", message.agent, PRINCIPAL_BYTES_MAX, required=True),
-        tenant=validator.tenant("identity.tenant", message.tenant),
-        user=validator.name("identity.user", message.user, PRINCIPAL_BYTES_MAX),
-        roles=tuple(sorted(set(roles))),
-        delegation=validator.names("identity.delegation", message.delegation, DELEGATION_MAX, PRINCIPAL_BYTES_MAX),
-    )
 
 
 def _run(validator: RequestValidator, message: action_pb2.Run, traceparent: str) -> Run:

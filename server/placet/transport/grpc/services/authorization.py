@@ -13,7 +13,7 @@ from placet.decision.attempt import Request
 from placet.kernel.errors import IdempotencyConflictError
 from placet.kernel.steps import TOGETHER
 from placet.scheduling.slices import Turns
-from placet.transport.grpc.interceptors.caller import current_caller, current_user_proofs
+from placet.transport.grpc.interceptors.caller import current_caller, current_principal, current_user_proofs
 from placet.transport.grpc.messages.from_proto import parsing, parsing_batch
 from placet.transport.grpc.messages.to_proto import decision_fields
 from placet.transport.grpc.services.outcomes import OutcomeMethods
@@ -56,7 +56,7 @@ class AuthorizationServicer(OutcomeMethods):
     ) -> authorization_pb2.AuthorizeResponse:
         """Decide one action."""
         received_at_us = self.clock.wall_us()
-        proposal = await self.turns.take(parsing(request, _traceparent(context)))
+        proposal = await self.turns.take(parsing(request, _traceparent(context), verified=_verified()))
         [decision] = await self._decide([request], [proposal], received_at_us, context.time_remaining())
         fields: Any = self._fields(request, proposal, decision)
         return authorization_pb2.AuthorizeResponse(decision=fields)
@@ -66,7 +66,7 @@ class AuthorizationServicer(OutcomeMethods):
     ) -> authorization_pb2.AuthorizeBatchResponse:
         """Decide a plan, in order, in one commit."""
         received_at_us = self.clock.wall_us()
-        proposals = await self.turns.take(parsing_batch(request, _traceparent(context)))
+        proposals = await self.turns.take(parsing_batch(request, _traceparent(context), verified=_verified()))
         decisions = await self._decide(request.requests, proposals, received_at_us, context.time_remaining())
         return await self.turns.take(self._response(request.requests, proposals, decisions))
 
@@ -76,7 +76,8 @@ class AuthorizationServicer(OutcomeMethods):
         """Decide one request of a stream."""
         received_at_us = self.clock.wall_us()
         seconds = streamed.timeout_ms / 1_000 if streamed.timeout_ms else context.time_remaining()
-        proposal = await self.turns.take(parsing(streamed.request, streamed.traceparent or _traceparent(context)))
+        traceparent = streamed.traceparent or _traceparent(context)
+        proposal = await self.turns.take(parsing(streamed.request, traceparent, verified=_verified()))
         [decision] = await self._decide([streamed.request], [proposal], received_at_us, seconds)
         fields: Any = self._fields(streamed.request, proposal, decision)
         return authorization_pb2.StreamedResponse(id=streamed.id, decision=fields)
@@ -136,6 +137,11 @@ class AuthorizationServicer(OutcomeMethods):
                 raise answer
             decisions.append(answer)
         return decisions
+
+
+def _verified() -> bool:
+    """Return whether authentication verified the tokens in the request, and removed them."""
+    return current_principal() is not None
 
 
 def _traceparent(context: Context) -> str:
