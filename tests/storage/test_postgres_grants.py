@@ -12,6 +12,7 @@ import pytest
 from placet import sdk
 from placet.cli.main import main
 from placet.kernel.errors import ConfigurationError
+from placet.storage.causes import known_cause
 from placet.storage.migrate import VERSION_TABLE, db_upgrade
 from placet.storage.postgres.grants import APPENDED, WRITER, apply_grants, excess_rights, grants_sql
 from placet.storage.sql.schema import metadata
@@ -106,6 +107,12 @@ def is_refused(database: Separated, role: str, statement: str) -> bool:
     except psycopg.errors.InsufficientPrivilege:
         return True
     return False
+
+
+def test_a_missing_right_is_told(separated: Separated) -> None:
+    with pytest.raises(psycopg.errors.InsufficientPrivilege) as refused:
+        separated.run(SERVER, "DELETE FROM audit_records")
+    assert "placet db grants" in known_cause(refused.value)
 
 
 @pytest.mark.parametrize("table", TRAIL)

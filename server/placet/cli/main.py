@@ -41,6 +41,7 @@ COMMANDS: Final = {
     "serve": CommandEntry("server", "Run the server."),
     "demo": CommandEntry("server", "Run a server and replay example calls."),
     "doctor": CommandEntry("server", "Check the installation and the server."),
+    "health": CommandEntry("server", "Ask a server for its health, as probes do."),
     "db": CommandEntry("server", "Show, upgrade, back up and recover the database."),
     "keys": CommandEntry("server", "List, rotate and publish the permit keys."),
     "dev-certs": CommandEntry("server", "Create certificates for development."),

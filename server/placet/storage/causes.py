@@ -16,6 +16,9 @@ FILES_LOST: Final = (
 )
 AWAY: Final = "the server's database was moved away; put it back"
 READ_ONLY: Final = "the server's database is read-only; let Placet's user write it"
+RIGHTS: Final = (
+    "the server's role lacks a right on the database; run `placet db grants --apply` as the owner of the tables"
+)
 _BY_SQLITE_CODE: Final = {
     sqlite3.SQLITE_FULL: DISK_FULL,
     sqlite3.SQLITE_BUSY: LOCKED,
@@ -25,8 +28,8 @@ _BY_SQLITE_CODE: Final = {
 _PRIMARY_CODE_BITS: Final = 0xFF
 """An extended result code of SQLite holds the primary code in its lowest byte."""
 _BY_ERRNO: Final = {errno.ENOSPC: DISK_FULL, errno.EDQUOT: DISK_FULL, errno.EFBIG: DISK_FULL, errno.EROFS: READ_ONLY}
-_BY_SQLSTATE: Final = {"53100": DISK_FULL, "25006": READ_ONLY}
-"""PostgreSQL's disk_full and read_only_sql_transaction."""
+_BY_SQLSTATE: Final = {"53100": DISK_FULL, "25006": READ_ONLY, "42501": RIGHTS}
+"""PostgreSQL's disk_full, read_only_sql_transaction and insufficient_privilege."""
 
 
 def known_cause(error: BaseException) -> str:
