@@ -11,6 +11,7 @@ import typer
 
 from placet.cli.commands.policy.costs import COLUMNS, rule_costs
 from placet.cli.commands.policy.folder_options import OpaPath, RegoDir, chosen_policy
+from placet.cli.commands.policy.push import push_command
 from placet.cli.commands.policy.releases import bundle_command
 from placet.cli.commands.policy.served import confirm_command, status_command
 from placet.cli.commands.policy.show import show_command
@@ -193,6 +194,7 @@ def _markdown(entries: Iterable[Entry]) -> Iterator[str]:
 
 
 app.command("bundle")(bundle_command)
+app.command("push")(push_command)
 app.command("show")(show_command)
 app.command("status")(status_command)
 app.command("confirm")(confirm_command)
