@@ -11,7 +11,7 @@ import typer
 from placet.cli.offline import existing, open_settings
 from placet.cli.options import ConfigFile, DataDir, OutputOption  # noqa: TC001 - typer reads them
 from placet.cli.rendering import exit_codes
-from placet.cli.rendering.output import Output, print_fields, print_json
+from placet.cli.rendering.output import Output, print_error, print_fields, print_json
 from placet.kernel.errors import ConfigurationError
 
 
@@ -44,8 +44,8 @@ def backup_command(
     report = back_up(database.path, target, keys)
     if not report.ok:
         for problem in report.problems:
-            typer.echo(f"placet: {problem.kind} of {problem.writer or 'the file'}: {problem.detail}", err=True)
-        typer.echo(f"placet: {database.name}: does not verify, so {target} was not made; see above", err=True)
+            print_error(f"placet: {problem.kind} of {problem.writer or 'the file'}: {problem.detail}")
+        print_error(f"placet: {database.name}: does not verify, so {target} was not made; see above")
         raise typer.Exit(exit_codes.CHECK_FAILED)
     document = {
         "file": str(target),
