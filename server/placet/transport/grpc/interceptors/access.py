@@ -68,15 +68,12 @@ class AccessInterceptor(CallInterceptor):
             raise PermissionDeniedError(ROLE_NOT_GRANTED, "the caller is not authenticated")
         require_access(principal, access, tenants_of(request))
         set_user_proofs(tuple([await self._set_user(principal, proposal) for proposal in proposals_of(request)]))
-        for proposal in proposals_of(request):
-            if proposal.identity.delegation_chain:
-                await prove_delegation(self._authenticator, proposal.identity)
         if access.person:
             person = person_of(principal, access, named_person(request, access.person))
             set_person(request, access.person, person)
 
     async def _set_user(self, principal: Principal, proposal: AuthorizeRequest) -> UserProof | None:
-        """Set the user and roles of a request for a decision, and remove the token, which is stored nowhere.
+        """Set user, roles and delegation of a request for a decision, and remove the tokens, which are stored nowhere.
 
         Returns how the user is known; None for no user.
         """
@@ -84,6 +81,8 @@ class AccessInterceptor(CallInterceptor):
         token, identity.user_token = identity.user_token, ""
         proven = await self._authenticator.user_of(token) if token else None
         user, roles = resolved_user(principal, identity.tenant, identity.agent, identity.user, identity.roles, proven)
+        if identity.delegation_chain:
+            await prove_delegation(self._authenticator, identity)
         if proven is not None:
             identity.user = user
             identity.roles[:] = roles

@@ -56,7 +56,9 @@ class AuthorizationServicer(OutcomeMethods):
     ) -> authorization_pb2.AuthorizeResponse:
         """Decide one action."""
         received_at_us = self.clock.wall_us()
-        proposal = await self.turns.take(parsing(request, _traceparent(context), verified=_verified()))
+        proposal = await self.turns.take(
+            parsing(request, _traceparent(context), verified=current_principal() is not None)
+        )
         [decision] = await self._decide([request], [proposal], received_at_us, context.time_remaining())
         fields: Any = self._fields(request, proposal, decision)
         return authorization_pb2.AuthorizeResponse(decision=fields)
@@ -66,7 +68,9 @@ class AuthorizationServicer(OutcomeMethods):
     ) -> authorization_pb2.AuthorizeBatchResponse:
         """Decide a plan, in order, in one commit."""
         received_at_us = self.clock.wall_us()
-        proposals = await self.turns.take(parsing_batch(request, _traceparent(context), verified=_verified()))
+        proposals = await self.turns.take(
+            parsing_batch(request, _traceparent(context), verified=current_principal() is not None)
+        )
         decisions = await self._decide(request.requests, proposals, received_at_us, context.time_remaining())
         return await self.turns.take(self._response(request.requests, proposals, decisions))
 
@@ -77,7 +81,9 @@ class AuthorizationServicer(OutcomeMethods):
         received_at_us = self.clock.wall_us()
         seconds = streamed.timeout_ms / 1_000 if streamed.timeout_ms else context.time_remaining()
         traceparent = streamed.traceparent or _traceparent(context)
-        proposal = await self.turns.take(parsing(streamed.request, traceparent, verified=_verified()))
+        proposal = await self.turns.take(
+            parsing(streamed.request, traceparent, verified=current_principal() is not None)
+        )
         [decision] = await self._decide([streamed.request], [proposal], received_at_us, seconds)
         fields: Any = self._fields(streamed.request, proposal, decision)
         return authorization_pb2.StreamedResponse(id=streamed.id, decision=fields)
@@ -137,11 +143,6 @@ class AuthorizationServicer(OutcomeMethods):
                 raise answer
             decisions.append(answer)
         return decisions
-
-
-def _verified() -> bool:
-    """Return whether authentication verified the tokens in the request, and removed them."""
-    return current_principal() is not None
 
 
 def _traceparent(context: Context) -> str:
