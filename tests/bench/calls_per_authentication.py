@@ -1,7 +1,7 @@
 """The Python calls that authentication adds to one Authorize: a count that no other load on the machine disturbs.
 
-The interceptors of a server authenticate the caller by a JWT that was verified before, check its access, and set the
-user of a user token. Only what follows them is left out.
+The interceptors of a server authenticate the caller by a JWT that was verified before, or by an access token, check its
+access, and set the user of a user token. Only what follows them is left out.
 
 `python -m tests.bench.calls_per_authentication` prints calls and microseconds of CPU time.
 """
@@ -15,7 +15,11 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from google.protobuf.json_format import ParseDict
 
+from placet.authentication.access_token import AccessTokenVerifier
 from placet.authentication.authenticator import AcceptedCredentials
+from placet.identity.model import Grant, Role, UserAssertion
+from placet.tokens.model import NewToken
+from placet.tokens.uses import TokenUses
 from placet.transport.grpc.interceptors.access import AccessInterceptor
 from placet.transport.grpc.interceptors.authentication import AuthenticationInterceptor
 from placet.transport.grpc.interceptors.base import Method
@@ -24,6 +28,7 @@ from placet.transport.grpc.interceptors.open_streams import OpenStreams
 from placet.v1 import authorization_pb2
 from tests.authentication.jwt_env import RUNTIME, claims, credentials, entry, signed
 from tests.bench.load import REQUEST
+from tests.tokens.token_env import TokenEnv
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -59,7 +64,10 @@ def _behaviors() -> tuple[Behavior, Behavior]:
     """Return a call without authentication, and one with it."""
     runtime = {**RUNTIME, "user": "token", "tenants": ["acme", "initech"], "agents": ["*"]}
     verifier = credentials([entry(grants=[runtime]), entry(audience="users", user_tenants=["acme", "initech"])])
-    accepted = AcceptedCredentials(jwts=verifier, users=verifier)
+    return _behaviors_of(AcceptedCredentials(jwts=verifier, users=verifier))
+
+
+def _behaviors_of(accepted: AcceptedCredentials) -> tuple[Behavior, Behavior]:
     inner = AccessInterceptor(accepted).intercept(_nothing, _AUTHORIZE)
     unauthenticated = CallerInterceptor().intercept(_nothing, _AUTHORIZE)
     return unauthenticated, AuthenticationInterceptor(accepted, OpenStreams(accepted)).intercept(inner, _AUTHORIZE)
@@ -71,9 +79,23 @@ def request_with(user_token: str) -> authorization_pb2.AuthorizeRequest:
     return ParseDict({**REQUEST, "identity": identity}, authorization_pb2.AuthorizeRequest())
 
 
-async def _measure(*, user_token: bool) -> tuple[int, float]:
-    plain, authenticated = _behaviors()
-    caller = cast("Any", _Context(signed(claims(groups=["support"] * 20))))
+async def _with_access_token() -> tuple[Behavior, Behavior, str]:
+    """Return a call without authentication, one with it, and an access token that a replica holds under its lease."""
+    env = TokenEnv(alone=False)
+    grant = Grant(Role.AGENT_RUNTIME, frozenset({"acme", "initech"}), ("*",), UserAssertion.NEVER)
+    text, _ = await env.tokens.create(NewToken("bench", (grant,)), "ann")
+    verifier = AccessTokenVerifier(env.directory, TokenUses(env.ledger), env.clock)
+    unauthenticated, authenticated = _behaviors_of(AcceptedCredentials(tokens=verifier))
+    return unauthenticated, authenticated, text
+
+
+async def _measure(*, user_token: bool, access_token: bool = False) -> tuple[int, float]:
+    if access_token:
+        plain, authenticated, presented = await _with_access_token()
+    else:
+        plain, authenticated = _behaviors()
+        presented = signed(claims(groups=["support"] * 20))
+    caller = cast("Any", _Context(presented))
     user = signed(claims(aud="users")) if user_token else ""
     anonymous = cast("Any", _Context(""))
     await authenticated(request_with(user), caller)  # verifies the tokens
@@ -105,9 +127,9 @@ async def _cpu_us(behavior: Behavior, user: str, context: Any) -> float:
     return (time.thread_time_ns() - started) / 1_000
 
 
-def calls_per_authentication(*, user_token: bool = False) -> int:
+def calls_per_authentication(*, user_token: bool = False, access_token: bool = False) -> int:
     """Return the calls of Python and C functions that authentication adds to one Authorize."""
-    return asyncio.run(_measure(user_token=user_token))[0]
+    return asyncio.run(_measure(user_token=user_token, access_token=access_token))[0]
 
 
 def main() -> None:
@@ -116,6 +138,8 @@ def main() -> None:
         calls, cpu_us = asyncio.run(_measure(user_token=user_token))
         what = "a verified JWT and a user token" if user_token else "a verified JWT"
         print(f"{what}: {calls} calls, {cpu_us:.1f} us of CPU more for an Authorize")
+    calls, cpu_us = asyncio.run(_measure(user_token=False, access_token=True))
+    print(f"an access token: {calls} calls, {cpu_us:.1f} us of CPU more for an Authorize")
 
 
 if __name__ == "__main__":

@@ -42,6 +42,8 @@ def measure() -> dict[str, int]:
         counts[f"{CALLS} of authentication, {case}"] = calls_per_authentication.calls_per_authentication(
             user_token=user_token
         )
+    access_token = calls_per_authentication.calls_per_authentication(access_token=True)
+    counts[f"{CALLS} of authentication, an access token"] = access_token
     return counts
 
 

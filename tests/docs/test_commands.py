@@ -25,6 +25,7 @@ GROUPS = {
     "kill-switches",
     "outcomes",
     "policy",
+    "tokens",
     "tools",
 }
 

@@ -46,6 +46,7 @@ COMMANDS: Final = {
     "db": CommandEntry("server", "Show, upgrade, back up and recover the database."),
     "keys": CommandEntry("server", "List, rotate and publish the permit keys."),
     "dev-certs": CommandEntry("server", "Create certificates for development."),
+    "tokens": CommandEntry("server", "Create, list and revoke access tokens."),
     "tools": CommandEntry("server", "Install OPA and Regal."),
 }
 """The commands in the order of the help. The help groups them by package."""

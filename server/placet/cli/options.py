@@ -88,7 +88,7 @@ def parse_time(option: str, text: str) -> datetime | None:
     return time if time.tzinfo is not None else time.replace(tzinfo=UTC)
 
 
-def _or_login_name(actor: str) -> str:
+def or_login_name(actor: str) -> str:
     """Return the actor, by default the login name. ConfigurationError when this machine has no login name."""
     if actor:
         return actor
@@ -99,7 +99,7 @@ def _or_login_name(actor: str) -> str:
 
 def _or_credential(actor: str) -> str:
     """Return the actor; empty if a credential says who calls, else by default the login name."""
-    return actor if not actor and any(os.environ.get(name) for name in CREDENTIALS) else _or_login_name(actor)
+    return actor if not actor and any(os.environ.get(name) for name in CREDENTIALS) else or_login_name(actor)
 
 
 def voter(actor: str, roles: Sequence[str] | None) -> sdk.Person | None:
@@ -142,7 +142,7 @@ Actor = Annotated[
         help="Your name, for the record. Default: your login name.",
         metavar="NAME",
         show_default=False,
-        callback=_or_login_name,
+        callback=or_login_name,
     ),
 ]
 ActingPerson = Annotated[

@@ -101,6 +101,14 @@ TOKEN_GRANTS_MAX: Final = 16
 """Grants of one access token."""
 TOKEN_TENANTS_MAX: Final = 64
 """Tenants of one grant of an access token, and its patterns of agents."""
+GUESSES_FREE_PER_MINUTE: Final = 20
+"""Wrong credentials from one host in a minute whose answers are not delayed: a rollout with an old token has some."""
+GUESS_DELAY_MS: Final = 500
+"""How long the answers to further ones take."""
+GUESSES_DELAYED_MAX: Final = 256
+"""Answers that are delayed at once. More are given without a delay: waiting calls take memory."""
+GUESSING_HOSTS_MAX: Final = 4_096
+"""Hosts whose wrong credentials are counted, those of the last ones."""
 STEP_MAX: Final = 1_000_000
 BATCH_ACTIONS_MAX: Final = 100
 """Actions of one AuthorizeBatch. They share one commit, so this limits how long other commits wait for it."""

@@ -4,7 +4,8 @@
 - `ApprovalClient`: people approve or reject.
 - `ControlClient`: operators set kill switches, levels of autonomy and budgets.
 - `AuditClient`: auditors read and verify the audit trail.
-- `AsyncClient`, `AsyncApprovalClient`, `AsyncControlClient`, `AsyncAuditClient`: the same for asyncio.
+- `TokenClient`: admins create and revoke access tokens.
+- `AsyncClient`, `AsyncApprovalClient` and so on: the same for asyncio.
 - `verify_permit`: executors verify that a call was allowed. Needs the extra ``placet-sdk[permits]``.
 - `verify_webhook`: receivers verify a webhook.
 
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from placet.sdk._transport.tls import tls_credentials
 from placet.sdk.agents import Agent, AgentList, AgentState
-from placet.sdk.aio import AsyncApprovalClient, AsyncAuditClient, AsyncClient, AsyncControlClient
+from placet.sdk.aio import AsyncApprovalClient, AsyncAuditClient, AsyncClient, AsyncControlClient, AsyncTokenClient
 from placet.sdk.approvals import (
     Approval,
     ApprovalChange,
@@ -29,7 +30,7 @@ from placet.sdk.approvals import (
     Vote,
 )
 from placet.sdk.audit import AuditProblem, Page, Query, RecordedDecision, VerifyReport
-from placet.sdk.client import ApprovalClient, AuditClient, Client, ControlClient
+from placet.sdk.client import ApprovalClient, AuditClient, Client, ControlClient, TokenClient
 from placet.sdk.controls import (
     AutonomyRule,
     AutonomySet,
@@ -80,10 +81,12 @@ from placet.sdk.permits import (
     ReservedBudget,
     verify_permit,
 )
+from placet.sdk.tokens import AccessToken, CallerRole, CreatedToken, TokenGrant, UserAssertion
 from placet.sdk.types import Action, Amount, DelegationHop, Evidence, Identity, Model, Request, Run
 from placet.sdk.webhooks import WebhookEvent, verify_webhook
 
 __all__ = [
+    "AccessToken",
     "Action",
     "Agent",
     "AgentList",
@@ -100,6 +103,7 @@ __all__ = [
     "AsyncAuditClient",
     "AsyncClient",
     "AsyncControlClient",
+    "AsyncTokenClient",
     "AuditClient",
     "AuditProblem",
     "Autonomy",
@@ -110,9 +114,11 @@ __all__ = [
     "BudgetCounter",
     "BudgetState",
     "CallFailedError",
+    "CallerRole",
     "Client",
     "ControlClient",
     "ControlRequest",
+    "CreatedToken",
     "Decision",
     "DecisionChange",
     "DecisionState",
@@ -156,6 +162,9 @@ __all__ = [
     "RevokedPermit",
     "Run",
     "SlowPack",
+    "TokenClient",
+    "TokenGrant",
+    "UserAssertion",
     "VerifyReport",
     "VoidedVotes",
     "Vote",

@@ -23,5 +23,6 @@ from placet.sdk._async.approvals import AsyncApprovalClient
 from placet.sdk._async.audit import AsyncAuditClient
 from placet.sdk._async.client import AsyncClient
 from placet.sdk._async.controls import AsyncControlClient
+from placet.sdk._async.tokens import AsyncTokenClient
 
-__all__ = ["AsyncApprovalClient", "AsyncAuditClient", "AsyncClient", "AsyncControlClient"]
+__all__ = ["AsyncApprovalClient", "AsyncAuditClient", "AsyncClient", "AsyncControlClient", "AsyncTokenClient"]

@@ -4,5 +4,6 @@ from placet.sdk._sync.approvals import ApprovalClient
 from placet.sdk._sync.audit import AuditClient
 from placet.sdk._sync.client import Client
 from placet.sdk._sync.controls import ControlClient
+from placet.sdk._sync.tokens import TokenClient
 
-__all__ = ["ApprovalClient", "AuditClient", "Client", "ControlClient"]
+__all__ = ["ApprovalClient", "AuditClient", "Client", "ControlClient", "TokenClient"]

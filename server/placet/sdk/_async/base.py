@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Self
 
 from placet.sdk._async.channel import AsyncChannel
+from placet.sdk._transport.bearer import Bearer
 from placet.sdk._transport.options import validate_timeout
 from placet.sdk.defaults import DEFAULT_ADDRESS, DEFAULT_TIMEOUT_SECONDS
 
 if TYPE_CHECKING:
     import grpc
+
+    from placet.sdk._transport.bearer import Token
 
 
 class AsyncBaseClient:
@@ -21,9 +24,11 @@ class AsyncBaseClient:
         *,
         timeout: float = DEFAULT_TIMEOUT_SECONDS,
         credentials: grpc.ChannelCredentials | None = None,
+        token: Token | None = None,
+        allow_plaintext_token: bool = False,
     ) -> None:
         self._timeout = validate_timeout(timeout)
-        self._channel = AsyncChannel(address, credentials)
+        self._channel = AsyncChannel(address, credentials, Bearer(token, allow_plaintext=allow_plaintext_token))
 
     async def close(self) -> None:
         """Close the connection. Later calls fail. Closing a client twice has no effect."""

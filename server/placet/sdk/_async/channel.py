@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import grpc
     from google.protobuf.message import Message
 
+    from placet.sdk._transport.bearer import Bearer
     from placet.sdk._transport.options import Metadata
     from placet.v1 import approval_pb2, authorization_pb2, decision_pb2
 
@@ -41,8 +42,10 @@ READ_RETRY_SECONDS: Final = 2.0
 class AsyncChannel:
     """Sends calls over one connection, with retries. Raises ValueError if the address is not host:port."""
 
-    def __init__(self, address: str, credentials: grpc.ChannelCredentials | None = None) -> None:
-        self._connection = AsyncConnection(address, credentials)
+    def __init__(
+        self, address: str, credentials: grpc.ChannelCredentials | None = None, bearer: Bearer | None = None
+    ) -> None:
+        self._connection = AsyncConnection(address, credentials, bearer)
 
     async def call(self, method: str, raw: bytes, attempts: Attempts, metadata: Metadata = ()) -> bytes | Failure:
         """Send a request until it is answered, and return the response's bytes or the last failure."""

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     import grpc
 
+    from placet.sdk._transport.bearer import Token
     from placet.sdk.approvals import DecisionChange
     from placet.sdk.decision import Decision
     from placet.sdk.defaults import OnFailure, Transport
@@ -64,6 +65,9 @@ class AsyncClient(AsyncBaseClient):
             `failure` says why. ``"raise"`` raises CallFailedError, or InvalidRequestError if the request is invalid.
         credentials: Credentials of a TLS connection, see `tls_credentials`. None takes them from the variables
             PLACET_TLS_CA_FILE, PLACET_TLS_CERT_FILE and PLACET_TLS_KEY_FILE; without them there is no TLS.
+        token: Token of the caller, an access token or a JWT; or a function that returns the current one. It is called
+            for each call, and must return at once. None takes the token from the variable PLACET_TOKEN, if that is set.
+        allow_plaintext_token: True to send the token without TLS beyond this host, where something else encrypts.
         transport: How `authorize` sends requests. ``"unary"`` sends each as a separate call. ``"stream"`` sends all
             over one stream, which costs less when several calls are in progress at the same time. When the stream
             ends, requests in progress are sent again over a new one, with the same idempotency keys. If the server has
@@ -81,9 +85,17 @@ class AsyncClient(AsyncBaseClient):
         timeout: float = DEFAULT_TIMEOUT_SECONDS,
         on_failure: OnFailure = "deny",
         credentials: grpc.ChannelCredentials | None = None,
+        token: Token | None = None,
+        allow_plaintext_token: bool = False,
         transport: Transport = "unary",
     ) -> None:
-        super().__init__(address, timeout=timeout, credentials=credentials)
+        super().__init__(
+            address,
+            timeout=timeout,
+            credentials=credentials,
+            token=token,
+            allow_plaintext_token=allow_plaintext_token,
+        )
         self._on_failure = validate_on_failure(on_failure)
         self._transport = validate_transport(transport)
 

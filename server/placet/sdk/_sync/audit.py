@@ -22,6 +22,7 @@ from placet.v1 import audit_pb2
 if TYPE_CHECKING:
     import grpc
 
+    from placet.sdk._transport.bearer import Token
     from placet.sdk.audit import Page, Query, RecordedDecision, VerifyReport
 
 
@@ -44,6 +45,9 @@ class AuditClient(BaseClient):
         timeout: Default timeout of a call in seconds, more than 0 and at most 300.
         credentials: Credentials of a TLS connection, see `tls_credentials`. None takes them from the variables
             PLACET_TLS_CA_FILE, PLACET_TLS_CERT_FILE and PLACET_TLS_KEY_FILE; without them there is no TLS.
+        token: Token of the caller, an access token or a JWT; or a function that returns the current one. It is called
+            for each call, and must return at once. None takes the token from the variable PLACET_TOKEN, if that is set.
+        allow_plaintext_token: True to send the token without TLS beyond this host, where something else encrypts.
 
     Each method raises CallFailedError if the call fails, and InvalidRequestError if an argument is invalid.
     """
@@ -54,8 +58,16 @@ class AuditClient(BaseClient):
         *,
         timeout: float = READ_TIMEOUT_SECONDS,
         credentials: grpc.ChannelCredentials | None = None,
+        token: Token | None = None,
+        allow_plaintext_token: bool = False,
     ) -> None:
-        super().__init__(address, timeout=timeout, credentials=credentials)
+        super().__init__(
+            address,
+            timeout=timeout,
+            credentials=credentials,
+            token=token,
+            allow_plaintext_token=allow_plaintext_token,
+        )
 
     def query(self, query: Query) -> Page:
         """Return one page of the decisions that match the query, newest first.

@@ -13,6 +13,7 @@ import grpc
 from placet.sdk import failures
 from placet.sdk._transport import fork
 from placet.sdk._transport.aio_stream import AsyncRequestStream
+from placet.sdk._transport.bearer import Bearer, is_refused_credential
 from placet.sdk._transport.options import OPTIONS, validate_address
 from placet.sdk._transport.status import failure_from_rpc_error
 from placet.sdk._transport.stream_messages import DRAIN_SECONDS, REFUSED, REQUEST_BYTES_MAX, SECONDS_MIN
@@ -33,9 +34,13 @@ class AsyncConnection:
     Raises ValueError if the address is not host:port.
     """
 
-    def __init__(self, address: str, credentials: grpc.ChannelCredentials | None = None) -> None:
+    def __init__(
+        self, address: str, credentials: grpc.ChannelCredentials | None = None, bearer: Bearer | None = None
+    ) -> None:
         self._address = validate_address(address)
         self._credentials = credentials if credentials is not None else environment_credentials()
+        self._bearer = bearer or Bearer(None, allow_plaintext=False)
+        self._bearer.require_private(address, self._credentials)
         self._channels: WeakKeyDictionary[asyncio.AbstractEventLoop, grpc.aio.Channel] = WeakKeyDictionary()
         self._streams: WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncRequestStream] = WeakKeyDictionary()
         self._closed = False
@@ -44,7 +49,7 @@ class AsyncConnection:
         """Send one request, and return the bytes of the response or why there is none."""
         try:
             send = self._channel().unary_unary(method, None, None)
-            response: bytes = await send(raw, timeout=seconds, metadata=metadata)
+            response: bytes = await send(raw, timeout=seconds, metadata=(*metadata, *self._bearer.metadata()))
         except CallFailedError as error:
             return error.failure
         except grpc.aio.AioRpcError as error:
@@ -64,13 +69,13 @@ class AsyncConnection:
             return error.failure
         if len(raw) <= REQUEST_BYTES_MAX and not stream.is_paused:
             answer = await stream.send(raw, seconds, dict(metadata).get("traceparent", ""))
-            if answer is not REFUSED:
+            if answer is not REFUSED and not is_refused_credential(answer):  # else with the current token
                 return answer
         return await self.unary(method, raw, max(deadline - time.monotonic(), SECONDS_MIN), metadata)
 
     async def stream(self, method: str, raw: bytes, seconds: float | None) -> AsyncGenerator[bytes, None]:
         """Send one request, and yield the bytes of each response. Raises CallFailedError."""
-        call = self._channel().unary_stream(method, None, None)(raw, timeout=seconds)
+        call = self._channel().unary_stream(method, None, None)(raw, timeout=seconds, metadata=self._bearer.metadata())
         try:
             async for response in call:
                 yield response
@@ -113,7 +118,7 @@ class AsyncConnection:
         """Return the stream of the running loop. Raises CallFailedError if there can be none."""
         channel, loop = self._channel(), asyncio.get_running_loop()
         if loop not in self._streams:
-            self._streams[loop] = stream = AsyncRequestStream(channel)
+            self._streams[loop] = stream = AsyncRequestStream(channel, self._bearer)
             weakref.finalize(self, _end, stream, loop).atexit = False
         return self._streams[loop]
 

@@ -16,6 +16,7 @@ from placet.sdk.errors import CallFailedError
 from placet.sdk.failures import Failure
 
 if TYPE_CHECKING:
+    from placet.sdk._transport.bearer import Bearer
     from placet.v1 import decision_pb2
 
     Answer: TypeAlias = decision_pb2.Decision | Failure
@@ -31,8 +32,9 @@ class AsyncRequestStream:
     Requests that are made in the same pass of the event loop are sent in one message.
     """
 
-    def __init__(self, channel: grpc.aio.Channel) -> None:
+    def __init__(self, channel: grpc.aio.Channel, bearer: Bearer) -> None:
         self._channel = channel
+        self._bearer = bearer
         self._waiting: dict[str, asyncio.Future[Answer]] = {}
         self._outgoing: dict[str, bytes] = {}  # not written yet
         self._has_outgoing = asyncio.Event()
@@ -94,7 +96,8 @@ class AsyncRequestStream:
         call = None
         writing = None
         try:
-            call = self._channel.stream_stream(AUTHORIZE_STREAM, None, None)()  # type: ignore[call-arg] # optional in fact
+            open_stream = self._channel.stream_stream(AUTHORIZE_STREAM, None, None)
+            call = open_stream(metadata=self._bearer.metadata())  # type: ignore[call-arg] # optional in fact
             writing = asyncio.create_task(self._write(call), name="placet-stream-writer")
             while isinstance(raw := await call.read(), bytes):
                 for id_, answer in stream_messages.decode(raw):

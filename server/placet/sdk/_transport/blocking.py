@@ -10,6 +10,7 @@ import grpc
 
 from placet.sdk import failures
 from placet.sdk._transport import fork
+from placet.sdk._transport.bearer import Bearer, is_refused_credential
 from placet.sdk._transport.blocking_stream import RequestStream
 from placet.sdk._transport.options import OPTIONS, validate_address
 from placet.sdk._transport.status import failure_from_rpc_error
@@ -31,9 +32,13 @@ class Connection:
     A forked process opens a separate channel. Raises ValueError if the address is not host:port.
     """
 
-    def __init__(self, address: str, credentials: grpc.ChannelCredentials | None = None) -> None:
+    def __init__(
+        self, address: str, credentials: grpc.ChannelCredentials | None = None, bearer: Bearer | None = None
+    ) -> None:
         self._address = validate_address(address)
         self._credentials = credentials if credentials is not None else environment_credentials()
+        self._bearer = bearer or Bearer(None, allow_plaintext=False)
+        self._bearer.require_private(address, self._credentials)
         self._channels: dict[int, grpc.Channel] = {}
         self._streams: dict[int, RequestStream] = {}
         self._closed = False
@@ -42,6 +47,7 @@ class Connection:
         """Send one request, and return the bytes of the response or why there is none."""
         try:
             send = self._channel().unary_unary(method, None, None)
+            metadata = (*metadata, *self._bearer.metadata())
             with fork.call_in_progress():
                 response: bytes = send(raw, timeout=seconds, metadata=metadata)
         except CallFailedError as error:
@@ -63,16 +69,17 @@ class Connection:
             return error.failure
         if len(raw) <= REQUEST_BYTES_MAX and not stream.is_paused:
             answer = stream.send(raw, seconds, dict(metadata).get("traceparent", ""))
-            if answer is not REFUSED:
+            if answer is not REFUSED and not is_refused_credential(answer):  # else with the current token
                 return answer
         return self.unary(method, raw, max(deadline - time.monotonic(), SECONDS_MIN), metadata)
 
     def stream(self, method: str, raw: bytes, seconds: float | None) -> Generator[bytes, None, None]:
         """Send one request, and yield the bytes of each response. Raises CallFailedError."""
         open_stream = self._channel().unary_stream(method, None, None)
+        metadata = self._bearer.metadata()
         try:
             with fork.call_in_progress():
-                call = open_stream(raw, timeout=seconds)
+                call = open_stream(raw, timeout=seconds, metadata=metadata)
                 try:
                     yield from call
                 finally:
@@ -117,7 +124,7 @@ class Connection:
         channel, generation = self._channel(), fork.generation()
         stream = self._streams.get(generation)
         if stream is None:
-            stream = self._streams.setdefault(generation, RequestStream(channel))
+            stream = self._streams.setdefault(generation, RequestStream(channel, self._bearer))
             fork.end_before(stream)
             weakref.finalize(self, _end, stream, generation).atexit = False
         return stream

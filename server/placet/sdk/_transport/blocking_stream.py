@@ -19,6 +19,7 @@ from placet.sdk.failures import Failure
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from placet.sdk._transport.bearer import Bearer
     from placet.v1 import decision_pb2
 
     Answer: TypeAlias = decision_pb2.Decision | Failure
@@ -33,8 +34,9 @@ class RequestStream:
     Requests that are made while a message is written are sent in the next message.
     """
 
-    def __init__(self, channel: grpc.Channel) -> None:
+    def __init__(self, channel: grpc.Channel, bearer: Bearer) -> None:
         self._channel = channel
+        self._bearer = bearer
         self._changed = threading.Condition()
         self._call: _Call | None = None
         self._last_id = 0
@@ -109,7 +111,8 @@ class RequestStream:
     def _exchange(self, call: _Call) -> Failure:
         """Receive until the stream ends, and return the answer to the requests that were not answered."""
         try:
-            responses = self._channel.stream_stream(AUTHORIZE_STREAM, None, None)(self._messages(call))
+            open_stream = self._channel.stream_stream(AUTHORIZE_STREAM, None, None)
+            responses = open_stream(self._messages(call), metadata=self._bearer.metadata())
             try:
                 for raw in responses:
                     for id_, answer in stream_messages.decode(raw):

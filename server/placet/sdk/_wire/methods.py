@@ -33,3 +33,6 @@ LIST_KILL_SWITCHES: Final = "/placet.v1.ControlService/ListKillSwitches"
 LIST_OUTCOME_EXCESSES: Final = "/placet.v1.ControlService/ListOutcomeExcesses"
 SET_AUTONOMY: Final = "/placet.v1.ControlService/SetAutonomy"
 SET_KILL_SWITCH: Final = "/placet.v1.ControlService/SetKillSwitch"
+CREATE_TOKEN: Final = "/placet.v1.TokenService/CreateToken"  # noqa: S105 - not a secret
+LIST_TOKENS: Final = "/placet.v1.TokenService/ListTokens"
+REVOKE_TOKEN: Final = "/placet.v1.TokenService/RevokeToken"  # noqa: S105 - not a secret

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import grpc
 
 from placet.identity.ports import Credentials
+from placet.kernel.errors import UnauthenticatedError
 from placet.kernel.model import Caller
 from placet.transport.grpc.interceptors.base import CallInterceptor
 from placet.transport.grpc.interceptors.caller import set_caller
@@ -39,7 +40,11 @@ class AuthenticationInterceptor(CallInterceptor):
 
         async def call(request: Any, context: Context) -> Any:  # noqa: ANN401 - messages of any method
             set_caller(Caller(peer=context.peer()))  # for the record of a call that fails here
-            principal = await self._authenticator.authenticate(credentials_of(context))
+            try:
+                principal = await self._authenticator.authenticate(credentials_of(context))
+            except UnauthenticatedError as error:
+                await self._streams.guesses.after(error, context.peer())
+                raise
             set_caller(principal.caller, principal)
             response = await behavior(request, context)
             if principal.token_id and not revokes:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from placet.kernel.errors import UnauthenticatedError
 from placet.kernel.model import Caller
 from placet.scheduling.slices import pause
+from placet.transport.grpc.interceptors.guessing import GuessDelay
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -33,6 +34,7 @@ class OpenStreams:
     def __init__(self, authenticator: Authenticator, refusals: RefusedAccessRecorder | None = None) -> None:
         self._authenticator = authenticator
         self._refusals = refusals
+        self.guesses = GuessDelay()
         self._open: dict[object, tuple[Credentials, Callable[[Exception], None]]] = {}
         self._checking: asyncio.Task[None] | None = None
 
@@ -41,6 +43,7 @@ class OpenStreams:
         try:
             return (await self._authenticator.authenticate(credentials)).caller
         except UnauthenticatedError as error:
+            await self.guesses.after(error, credentials.peer)
             if self._refusals is not None:
                 await self._refusals.record(Caller(peer=credentials.peer), _OPENED, None, error)
             raise

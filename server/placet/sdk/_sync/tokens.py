@@ -1,0 +1,84 @@
+# Generated from server/placet/sdk/_async/tokens.py by deploy/tools/sync_sdk.py. Do not edit.
+"""The client of admins, for code that blocks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from placet.sdk._sync.base import BaseClient
+from placet.sdk._wire import methods
+from placet.sdk._wire.fields import set_fields
+from placet.sdk._wire.tokens import access_token_from_proto, create_request
+from placet.sdk.tokens import AccessToken, CreatedToken
+from placet.v1 import person_pb2, token_pb2
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from placet.sdk.approvals import Person
+    from placet.sdk.tokens import TokenGrant
+
+
+class TokenClient(BaseClient):
+    """Client of an admin: creates, lists and revokes access tokens.
+
+    ::
+
+        from placet.sdk import TokenClient, CallerRole, TokenGrant
+
+        with TokenClient("127.0.0.1:7070", token=admin_token) as tokens:
+            grant = TokenGrant(CallerRole.AGENT_RUNTIME, ["acme"], agents=["support-*"])
+            created = tokens.create("support runtime", [grant])
+
+    Safe to use from several threads.
+
+    Args:
+        address: Address of the server, ``host:port``.
+        timeout: Default timeout of a call in seconds, more than 0 and at most 300.
+        credentials: Credentials of a TLS connection, see `tls_credentials`. None takes them from the variables
+            PLACET_TLS_CA_FILE, PLACET_TLS_CERT_FILE and PLACET_TLS_KEY_FILE; without them there is no TLS.
+        token: Token of the caller, an access token or a JWT; or a function that returns the current one. It is called
+            for each call, and must return at once. None takes the token from the variable PLACET_TOKEN, if that is set.
+        allow_plaintext_token: True to send the token without TLS beyond this host, where something else encrypts.
+
+    Each method raises CallFailedError if the call fails, and InvalidRequestError if an argument is invalid. A call that
+    changes something is sent once; if there is no response, the change may have been made.
+    """
+
+    def create(
+        self,
+        name: str,
+        grants: Sequence[TokenGrant],
+        *,
+        person: Person | None = None,
+        expires_after_seconds: int = 0,
+        actor: str = "",
+    ) -> CreatedToken:
+        """Create an access token. When this method returns, every replica accepts it.
+
+        `name` says what the token is for; tokens of the same name are credentials of one program. With `person` it is
+        the credential of that person instead. It expires after `expires_after_seconds`, at most 31,536,000; 0 means 90
+        days. `actor` is the person who creates it, empty where the caller's own token says so.
+        """
+        request = create_request(name, grants, person, actor, expires_after_seconds)
+        parse = token_pb2.CreateTokenResponse.FromString
+        response = self._channel.change(methods.CREATE_TOKEN, request, parse, self._timeout)
+        return CreatedToken(access_token_from_proto(response.token), response.secret)
+
+    def list(self, tenant: str = "") -> tuple[AccessToken, ...]:
+        """Return the tokens of which every grant names this tenant alone, newest first; all for an empty `tenant`."""
+        request = set_fields(token_pb2.ListTokensRequest(), "", tenant=tenant)
+        parse = token_pb2.ListTokensResponse.FromString
+        response = self._channel.read(methods.LIST_TOKENS, request, parse, self._timeout)
+        return tuple(map(access_token_from_proto, response.tokens))
+
+    def revoke(self, token_id: str, *, reason: str, tenant: str = "", actor: str = "") -> AccessToken:
+        """Revoke a token. When this method returns, no replica answers a call that presents it.
+
+        With `tenant`, only a token is found of which every grant names this tenant alone.
+        """
+        message = token_pb2.RevokeTokenRequest(actor=set_fields(person_pb2.Person(), "actor.", id=actor))
+        request = set_fields(message, "", token_id=token_id, tenant=tenant, reason=reason)
+        parse = token_pb2.RevokeTokenResponse.FromString
+        response = self._channel.change(methods.REVOKE_TOKEN, request, parse, self._timeout)
+        return access_token_from_proto(response.token)

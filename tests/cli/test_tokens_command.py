@@ -1,0 +1,91 @@
+"""`placet tokens`: in a database without a server, and by a server."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from placet.cli.rendering import exit_codes
+from placet.tokens.secret import is_well_formed
+from tests.authentication.token_servers import token_settings
+from tests.serving import serving
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.cli.conftest import Placet
+
+ADMIN = ("--role", "admin", "--tenant", "*")
+RUNTIME = ("--role", "agent_runtime", "--tenant", "acme", "--agent", "support-*")
+
+
+def test_stdout_has_the_secret_alone(placet: Placet, tmp_path: Path) -> None:
+    made = placet("tokens", "create", "root", *ADMIN, "--data-dir", tmp_path / "data")
+    assert made.code == 0
+    assert is_well_formed(made.out.removesuffix("\n"))
+    assert made.err.startswith("tok_")
+    assert made.out.strip() not in made.err
+
+
+def test_tokens_of_a_database(placet: Placet, tmp_path: Path) -> None:
+    data = ("--data-dir", tmp_path / "data")
+    person = ("--person", "Dana@Example.com", "--person-role", "support_lead", "--expires-days", "7")
+    made = placet("tokens", "create", "dana", "--role", "approver", "--tenant", "acme", *person, *data, "-o", "json")
+    token = made.document["token"]
+    assert is_well_formed(made.document["secret"])
+    assert (token["person"], token["person_roles"]) == ("dana@example.com", ["support_lead"])
+    [listed] = placet("tokens", "list", *data, "-o", "json").document["tokens"]
+    assert listed == token
+    shown = placet("tokens", "list", *data).out
+    assert "approver in acme" in shown
+    assert made.document["secret"] not in shown
+    assert placet("tokens", "revoke", token["id"], "--reason", "lost", *data).out == f"{token['id']} is revoked\n"
+    assert placet("tokens", "list", *data, "-o", "json").document == {"tokens": []}
+    assert placet("tokens", "revoke", token["id"], "--reason", "again", *data).code == exit_codes.USAGE
+    verified = placet("audit", "verify", "--state", *data)
+    assert verified.code == 0, verified.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (("--role", "agent_runtime", "--tenant", "*", "--agent", "a"), "is not for the role agent_runtime"),
+        (("--role", "agent_runtime", "--tenant", "acme"), "must name 1 to 64 agents"),
+        (("--role", "approver", "--tenant", "acme"), "only people vote"),
+        (("--role", "auditor", "--tenant", "acme", "--agent", "a"), "--agent and --user are for --role agent_runtime"),
+        (("--role", "auditor", "--tenant", "acme", "--expires-days", "366"), "365"),
+        (("--role", "auditor", "--tenant", "acme", "--expires-days", "0"), "equal to 1"),
+        (("--role", "king", "--tenant", "acme"), "king"),
+        (("--role", "auditor"), "--tenant"),
+        (("--role", "auditor", "--tenant", "Acme"), "[a-z0-9_-]"),
+    ],
+)
+def test_wrong_arguments(placet: Placet, tmp_path: Path, arguments: tuple[str, ...], text: str) -> None:
+    refused = placet("tokens", "create", "x", *arguments, "--data-dir", tmp_path / "data")
+    assert (refused.code, refused.out) == (exit_codes.USAGE, "")
+    assert text in refused.err
+
+
+def test_by_a_server(placet: Placet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen = token_settings(tmp_path / "data")
+    admin = placet("tokens", "create", "root", *ADMIN, "--data-dir", chosen.data_dir).out.strip()
+    with serving(chosen) as server:
+        at = ("--address", server.address)
+        denied = placet("tokens", "list", *at)
+        assert (denied.code, "no credential" in denied.err) == (exit_codes.CHECK_FAILED, True)
+        monkeypatch.setenv("PLACET_TOKEN", admin)
+        runtime = placet("tokens", "create", "runtime", *RUNTIME, "--user", "trusted", *at)
+        assert runtime.code == 0, runtime.err
+        tokens = placet("tokens", "list", *at, "-o", "json").document["tokens"]
+        assert (tokens[0]["name"], tokens[0]["created_by"]) == ("runtime", "token:root")
+        assert placet("tokens", "list", "--tenant", "acme", *at).out.count("tok_") == 1
+        switch = placet("kill-switches", "set", "--tool", "x.y", "--reason", "a test", *at)
+        assert (switch.code, "token:root" in switch.out) == (0, True), switch.err
+        assert placet("tokens", "revoke", tokens[0]["id"], "--reason", "done", *at).code == 0
+        monkeypatch.setenv("PLACET_TOKEN", runtime.out.strip())
+        decided = placet("authorize", "--tool", "kb.search", "--tenant", "acme", "--agent", "support-1", *at)
+        assert "unknown or was revoked" in decided.err + decided.out
+        busy = placet("tokens", "list", "--data-dir", chosen.data_dir)
+        assert busy.code == exit_codes.USAGE
+        assert admin not in busy.err + decided.err + denied.err
