@@ -11,12 +11,12 @@ from placet.policy.files.archive import pack
 from placet.policy.files.tree import read_tree
 
 if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.asymmetric import ed25519
+    from placet.policy.bundles.signatures import SigningKey
 
 REGO_DIR = Path(__file__).parents[2] / "rego"
 
 
-def small_release(version: int, key: ed25519.Ed25519PrivateKey | None) -> bytes:
+def small_release(version: int, key: SigningKey | None) -> bytes:
     """Return a release of the shipped files that names `version` as its revision. No server would serve it."""
     manifest = b'{"revision": "%d", "roots": [""]}' % version
     bundle = Bundle(Path("bundle.tar.gz"), str(version), {}, pack({"/.manifest": manifest}), read_tree(REGO_DIR))
