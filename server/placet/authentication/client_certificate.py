@@ -75,7 +75,7 @@ class CertificateCallers:
 
 def _principal_of(entry: CertificateEntry, name: str, issuer: str, not_after_us: int) -> Principal:
     grants = tuple(grant.grant() for grant in entry.grants)
-    return Principal(Caller(name, "", METHOD, issuer), grants, expires_at_us=not_after_us)
+    return Principal(Caller(name, "", METHOD, issuer, is_program=True), grants, expires_at_us=not_after_us)
 
 
 def _content(certificate: bytes) -> _Content:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import jwt
 from msgspec import Struct
+from msgspec.structs import replace
 
 from placet.authentication.authenticator import CREDENTIAL_EXPIRED, invalid
 from placet.authentication.claims import (
@@ -76,7 +77,7 @@ class JwtCredentials:
         principal = verified.proven
         if principal.caller.peer != peer:  # the same token over another connection
             caller = principal.caller
-            caller = Caller(caller.name, peer, caller.method, caller.issuer)
+            caller = replace(caller, peer=peer)
             principal = Principal(caller, principal.grants, principal.person, principal.roles, principal.expires_at_us)
             verified.proven = principal
         return principal
@@ -115,7 +116,7 @@ class JwtCredentials:
         person = person_id(claims, entry) if entry.people and is_person(claims, entry) else ""
         expires_at_us = _expires_at_us(claims, entry)
         principal = Principal(
-            caller=Caller(caller_id(claims, entry), peer, METHOD, entry.issuer),
+            caller=Caller(caller_id(claims, entry), peer, METHOD, entry.issuer, is_program=not person),
             grants=tuple(grant.grant() for grant in entry.grants if matches(claims, grant.when)),
             person=person,
             roles=frozenset(roles_of(claims, entry)),

@@ -13,7 +13,7 @@ from msgspec import structs
 from placet.kernel.errors import PermissionDeniedError
 from placet.kernel.limits import CONTROL_REQUEST_TTL_SECONDS
 from placet.kernel.model import UNAUTHENTICATED, Caller
-from placet.kernel.reasons import REFUSALS, SECOND_PERSON_NEEDED
+from placet.kernel.reasons import PEOPLE_NEEDED, REFUSALS, SECOND_PERSON_NEEDED
 from placet.kernel.state import PutIfVersion, Row, RowKey, StateTable
 from placet.matching.person import same_person
 
@@ -98,9 +98,12 @@ class Confirmed:
 def request_or_confirm(row: Row | None, command: ChangeCommand, now_us: int) -> AwaitingSecondPerson | Confirmed:
     """Create a request, or confirm the one that another person made.
 
-    `row` is the stored row at the command's key, if any. Raises PermissionDeniedError (SECOND_PERSON_NEEDED) when the
-    same person made the request that still waits.
+    `row` is the stored row at the command's key, if any. Raises PermissionDeniedError: SECOND_PERSON_NEEDED when the
+    same person made the request that still waits, PEOPLE_NEEDED when a program gives the command. A person may hold the
+    credential of a program, and would be two with it.
     """
+    if command.caller.is_program:
+        raise PermissionDeniedError(PEOPLE_NEEDED, REFUSALS[PEOPLE_NEEDED])
     waiting = waiting_request(row, now_us)
     if row is not None and waiting is not None:
         if same_person(waiting.requested_by, command.actor):

@@ -157,6 +157,8 @@ class Caller(Struct, frozen=True, gc=False):
     """How the caller proved who it is: ``jwt``, ``token`` or ``certificate``; empty without authentication."""
     issuer: str = ""
     """Who vouches for the caller: the issuer of a JWT, or the trust domain of a certificate; empty for a token."""
+    is_program: bool = False
+    """Whether the credential is a program's. False without authentication, where any caller may name a person."""
 
 
 UNAUTHENTICATED: Final = Caller()

@@ -8,6 +8,7 @@ from placet.kernel.limits import AUTONOMY_RULES_MAX, KILL_SWITCHES_MAX, TOKENS_M
 
 NOTHING_WAS_ALLOWED: Final = "NOTHING_WAS_ALLOWED"
 SECOND_PERSON_NEEDED: Final = "SECOND_PERSON_NEEDED"
+PEOPLE_NEEDED: Final = "PEOPLE_NEEDED"
 CONCERNED_MAY_NOT_CHANGE: Final = "CONCERNED_MAY_NOT_CHANGE"
 AGENT_MAY_NOT_CHANGE: Final = "AGENT_MAY_NOT_CHANGE"
 KILL_SWITCHES_FULL: Final = "KILL_SWITCHES_FULL"
@@ -30,6 +31,7 @@ APPROVERS_UNKNOWN: Final = "APPROVERS_UNKNOWN"
 REFUSALS: Final = {
     NOTHING_WAS_ALLOWED: "the decision did not allow the action, so there is no outcome to report",
     SECOND_PERSON_NEEDED: "you already requested this change; a different person must request the same within one hour",
+    PEOPLE_NEEDED: "this change needs two people, and the credential is a program's; use people's credentials",
     CONCERNED_MAY_NOT_CHANGE: "this control limits you or one of your runs; a different person must change it",
     AGENT_MAY_NOT_CHANGE: "an agent may not loosen a control; a person must change it",
     KILL_SWITCHES_FULL: f"limit of {KILL_SWITCHES_MAX} kill switches reached; clear unused ones, or set a wider one",
