@@ -117,7 +117,10 @@ class RemovalConfirmation:
         if await self.confirmed(name):
             return Hold()
         created, newest = rfc3339(new.created_at_us), rfc3339(newest_us)
-        return Hold((f"it was created at {created}, before a policy that was served, of {newest}", *lost), name)
+        return Hold(
+            (f"it was created at {created}, before the newest policy that was served, which is of {newest}", *lost),
+            name,
+        )
 
     def note_release(self, served: Bundle) -> None:
         """Remember in this process when a served release was created."""

@@ -58,8 +58,8 @@ def confirm_command(
 ) -> None:
     """Confirm a held policy, so that the server serves it.
 
-    The server holds a policy that lost restrictions until a person confirms it. `placet policy status` shows the held
-    revision.
+    The server holds a policy that lost restrictions, or is older than a served one, until a person confirms it.
+    `placet policy status` shows the held revision.
 
     Example: placet policy confirm 3f9a0c51d2e84b7a9d3e5f6071829304 --reason 'pay.out is gone from the contract'
     """
