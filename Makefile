@@ -15,7 +15,7 @@ RUN := $(BIN)/python -m
 SHELL_FILES := .ci/run $(wildcard deploy/tools/*.sh)
 export PATH := $(CURDIR)/.tools/bin:$(PATH)
 
-.PHONY: help setup run test check fmt lint types proto sync-sdk proto-check rego bench bench-peers bench-growth demo dist docs docs-site pictures soak sidecar lock clean \
+.PHONY: help setup run test check fmt lint types proto sync-sdk proto-check rego bench bench-peers bench-growth demo dist docs docs-site pictures soak kustomize sidecar lock clean \
 	serving venv tool-opa tool-opa-static tool-regal tool-ghz need-python need-shellcheck
 
 help: ## Print every target
@@ -92,6 +92,9 @@ docs-site: setup ## Build the documentation as a site in .cache/site
 
 pictures: setup ## Draw the terminal pictures of the documentation
 	@$(BIN)/python deploy/tools/pictures.py
+
+kustomize: setup ## Render and check deploy/k8s. Needs kubectl
+	@$(RUN) pytest -m kustomize tests/packaging
 
 sidecar: setup ## Build the container image of OPA with the policies in rego
 	@$(BIN)/python deploy/tools/sidecar.py .tools/sidecar

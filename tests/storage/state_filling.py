@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 async def fill_state(store: Store) -> None:
-    """Store allows, outcomes, votes, a used approval, kill switches, autonomy, a change request and a breaker."""
+    """Store allows, outcomes, votes, a used approval, kill switches, autonomy, a request, a breaker and a token."""
     driver = Driver(store)
     try:
         await _decide_and_report(driver)
@@ -27,7 +27,8 @@ async def fill_state(store: Store) -> None:
         driver.clock.wall += 2 * HOUR
         await expire_due(driver.replicas[1].ledger, driver.clock)
         breaker = Row(RowKey(StateTable.BREAKERS, "acme", "tool pay"), "closed", driver.clock.wall, b'{"failures":[]}')
-        await driver.replicas[0].ledger.commit([change(PutIfVersion(breaker))])
+        token = Row(RowKey(StateTable.ACCESS_TOKENS, "", "tok_1"), "active", driver.clock.wall, b'{"name":"ci"}')
+        await driver.replicas[0].ledger.commit([change(PutIfVersion(breaker)), change(PutIfVersion(token))])
         await driver.decide(0, [_ask("k90", user="u9")])  # held until the end
     finally:
         await driver.close()
