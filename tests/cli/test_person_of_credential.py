@@ -72,8 +72,8 @@ def test_a_client_certificate_says_who_calls(placet: Placet, monkeypatch: pytest
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr("getpass.getuser", lambda: pytest.fail("the login name was read"))
     monkeypatch.setenv("PLACET_TLS_CA_FILE", "/none/ca.crt")
-    monkeypatch.setenv("PLACET_TLS_CERT_FILE", "/none/tls.crt")
-    monkeypatch.setenv("PLACET_TLS_KEY_FILE", "/none/tls.key")
+    monkeypatch.setenv("PLACET_CLIENT_CERT_FILE", "/none/tls.crt")
+    monkeypatch.setenv("PLACET_CLIENT_KEY_FILE", "/none/tls.key")
     ran = placet(*KILL)
     assert ran.code == 2
     assert "/none/ca.crt" in ran.complaint

@@ -14,6 +14,7 @@ import pytest
 from placet.authentication.dev_certificates import CertificateAuthority
 from placet.kernel.errors import ConfigurationError
 from placet.sdk import Action, CallFailedError, Client, Identity, tls_credentials
+from placet.server.settings_sources import load_settings
 from placet.transport.tls import read_material
 from placet.transport.tls_files import TlsFiles
 from tests.serving import serving, settings
@@ -277,3 +278,15 @@ def test_unsafe_listeners_are_refused(tmp_path: Path, changes: dict[str, str], f
 def test_a_proxy_may_end_tls(tmp_path: Path) -> None:
     accepted = settings(tmp_path, listen="0.0.0.0:7070", auth_file="a.toml", tls_terminated=True)
     assert accepted.tls_files is None
+
+
+def test_the_variables_of_a_client_are_no_settings(
+    monkeypatch: pytest.MonkeyPatch, server: Server, certificates: Certificates
+) -> None:
+    """A shell with the certificate of a client can start a server, which does not present it."""
+    monkeypatch.setenv("PLACET_TLS_CA_FILE", certificates.path("ca.crt"))
+    monkeypatch.setenv("PLACET_CLIENT_CERT_FILE", certificates.path("client.crt"))
+    monkeypatch.setenv("PLACET_CLIENT_KEY_FILE", certificates.path("client.key"))
+    with Client(server.address, timeout=5, on_failure="raise") as client:
+        assert client.authorize(READ, IDENTITY).effect.value == "allow"
+    assert load_settings({})[0].tls_files is None

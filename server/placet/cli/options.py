@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _PREFIX: Final = "PLACET_"
 _ADDRESS: Final = "ADDRESS"
-CREDENTIALS: Final = ("PLACET_TOKEN", "PLACET_TLS_CERT_FILE")
+CREDENTIALS: Final = ("PLACET_TOKEN", "PLACET_CLIENT_CERT_FILE")
 """Variables with a credential that says who calls."""
 _MISSPELT_MIN: Final = 0.85
 """Similarity from which a word counts as a misspelling. ``OPA_ADDRESS``, which is a setting, is less similar."""

@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 
 CONFIG_FILE: Final = "placet.toml"
 """Read from the working directory when no other file is named."""
-CLIENT_VARIABLES: Final = frozenset({"PLACET_ADDRESS", "PLACET_TOKEN", "PLACET_TLS_CA_FILE"})
+CLIENT_VARIABLES: Final = frozenset(
+    {"PLACET_ADDRESS", "PLACET_TOKEN", "PLACET_TLS_CA_FILE", "PLACET_CLIENT_CERT_FILE", "PLACET_CLIENT_KEY_FILE"}
+)
 """Variables that only the client commands read. They are not settings of the server."""
 RENAMED: Final = {
     "opa_expected_revision": "opa_required_revision",

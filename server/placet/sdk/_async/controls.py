@@ -70,7 +70,7 @@ class AsyncControlClient(AsyncBaseClient):
         address: Address of the server, ``host:port``.
         timeout: Default timeout of a call in seconds, more than 0 and at most 300.
         credentials: Credentials of a TLS connection, see `tls_credentials`. None takes them from the variables
-            PLACET_TLS_CA_FILE, PLACET_TLS_CERT_FILE and PLACET_TLS_KEY_FILE; without them there is no TLS.
+            PLACET_TLS_CA_FILE, PLACET_CLIENT_CERT_FILE and PLACET_CLIENT_KEY_FILE; without them there is no TLS.
         token: Token of the caller, an access token or a JWT; or a function that returns the current one. It is called
             for each call, and must return at once. None takes the token from the variable PLACET_TOKEN, if that is set.
         allow_plaintext_token: True to send the token without TLS beyond this host, where something else encrypts.

@@ -65,7 +65,7 @@ class Client(BaseClient):
         on_failure: What `authorize` and `authorize_batch` do if there is no decision. ``"deny"`` returns a deny whose
             `failure` says why. ``"raise"`` raises CallFailedError, or InvalidRequestError if the request is invalid.
         credentials: Credentials of a TLS connection, see `tls_credentials`. None takes them from the variables
-            PLACET_TLS_CA_FILE, PLACET_TLS_CERT_FILE and PLACET_TLS_KEY_FILE; without them there is no TLS.
+            PLACET_TLS_CA_FILE, PLACET_CLIENT_CERT_FILE and PLACET_CLIENT_KEY_FILE; without them there is no TLS.
         token: Token of the caller, an access token or a JWT; or a function that returns the current one. It is called
             for each call, and must return at once. None takes the token from the variable PLACET_TOKEN, if that is set.
         allow_plaintext_token: True to send the token without TLS beyond this host, where something else encrypts.

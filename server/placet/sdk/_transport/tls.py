@@ -11,8 +11,8 @@ import grpc
 SYSTEM: Final = "system"
 """In place of a file of CAs: those that gRPC trusts by default."""
 _CA: Final = "PLACET_TLS_CA_FILE"
-_CERT: Final = "PLACET_TLS_CERT_FILE"
-_KEY: Final = "PLACET_TLS_KEY_FILE"
+_CERT: Final = "PLACET_CLIENT_CERT_FILE"
+_KEY: Final = "PLACET_CLIENT_KEY_FILE"
 
 
 def tls_credentials(ca_file: str = SYSTEM, cert_file: str = "", key_file: str = "") -> grpc.ChannelCredentials:
@@ -30,7 +30,7 @@ def tls_credentials(ca_file: str = SYSTEM, cert_file: str = "", key_file: str = 
 
 
 def environment_credentials() -> grpc.ChannelCredentials | None:
-    """Return the credentials that PLACET_TLS_CA_FILE, PLACET_TLS_CERT_FILE and PLACET_TLS_KEY_FILE describe.
+    """Return the credentials that PLACET_TLS_CA_FILE, PLACET_CLIENT_CERT_FILE and PLACET_CLIENT_KEY_FILE describe.
 
     None without PLACET_TLS_CA_FILE: the connection is not encrypted. ValueError names what is wrong.
     """
