@@ -28,6 +28,8 @@ SAMPLE_SECONDS: Final = 1.0
 """Interval at which a process writes the gauges that it computes, when several processes share the metrics."""
 POLICY_STATUS_SECONDS: Final = 1.0
 """Interval of the policy status in metrics and health: health lags behind decisions by at most this."""
+UNSAFE_SECONDS: Final = 3_600.0
+"""Interval at which the log says that unsafe_no_auth is set."""
 START_SECONDS: Final = 2.0
 """Blocks of the event loop this soon are part of the start, such as its garbage collection, and are not logged."""
 
@@ -65,6 +67,8 @@ def loops_of_one_process(core: Core, approvals: ApprovalParts) -> list[Loop]:
         periodic(EXPIRY_SECONDS, unless_skewed(clock, approvals.service.expire_due), observer),
         periodic(SWEEP_SECONDS, unless_skewed(clock, purge_keys), observer),
     ]
+    if settings.unsafe_no_auth:
+        loops.append(periodic(UNSAFE_SECONDS, lambda: observer.unsafe(settings.listen), observer))
     if sender := build_webhook_sender(settings, ledger, clock, observer):
         loops.append(sender.run)
     if settings.metrics_listen:

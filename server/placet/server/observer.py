@@ -114,6 +114,10 @@ class ServerObserver:
         elif was and not self._clock_behind:
             self.log.info("clock right again")
 
+    async def unsafe(self, listen: str) -> None:
+        """Report that anyone who reaches the server may call it."""
+        self.log.warning("callers not authenticated", setting="unsafe_no_auth", listen=listen)
+
     def certificates(self, not_after: datetime, *, reloaded: bool) -> None:
         """Report the certificate that the listeners present, and whether it was read anew."""
         self.metrics.certificate_expires.set(not_after.timestamp())
