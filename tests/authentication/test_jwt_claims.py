@@ -82,7 +82,7 @@ async def test_a_person_of_okta() -> None:
     of = people(caller_claim="uid", person_claim="email", person_verified_claim="email_verified", roles_claim="groups")
     principal = await principal_of(OKTA_USER, of)
     assert principal.caller.name == f"{ISSUER}|00u1alice"
-    assert principal.person == "alice@example.com"
+    assert principal.person == principal.caller.acting == "alice@example.com"
     assert principal.roles == {"support_lead", "everyone"}
 
 

@@ -91,6 +91,7 @@ def test_what_is_granted_passes(access: Access, grants: list[Grant], tenants: li
     [
         (UserAssertion.TRUSTED, "billing-1", "", None, "AGENT_NOT_GRANTED"),
         (UserAssertion.NEVER, "support-1", "dana", None, "USER_NOT_GRANTED"),
+        (UserAssertion.NEVER, "support-1", "", DANA, "USER_NOT_GRANTED"),
         (UserAssertion.TOKEN, "support-1", "dana", None, "USER_TOKEN_REQUIRED"),
         (UserAssertion.TOKEN, "support-1", "eve", DANA, "USER_MISMATCH"),
         (UserAssertion.TRUSTED, "support-1", "eve", DANA, "USER_MISMATCH"),

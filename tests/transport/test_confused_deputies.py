@@ -11,12 +11,16 @@ from placet.identity.model import Grant, Principal, Role, UserAssertion
 from placet.identity.ports import User
 from placet.kernel.model import Caller
 from tests.serving import settings
-from tests.transport.authenticated import Callers, NamedPrincipals, serving_to
+from tests.transport.authenticated import Callers, NamedPrincipals, as_caller, serving_to
+from tests.transport.streaming import StreamCall, streamed
 from tests.transport.test_isolation import every_rpc, message_class
 from tests.transport.wire import Refusal
+from tests.transport.wire import request as streamed_request
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from tests.serving import Server
 
 TENANT = "acme"
 HERE = frozenset({TENANT})
@@ -46,18 +50,31 @@ PRINCIPALS = {
     "kim": person("https://one.example", "kim@example.com"),
     "lee": person("https://one.example", "lee@example.com"),
     "kim elsewhere": person("https://other.example", "kim@example.com"),
+    "lea": Principal(
+        Caller("https://one.example|7", method="jwt", issuer="https://one.example", person="lea@example.com"),
+        (Grant(Role.AGENT_RUNTIME, HERE, ("*",)), Grant(Role.APPROVER, HERE)),
+        "lea@example.com",
+        frozenset({"keeper"}),
+    ),
+    "lea elsewhere": person("https://other.example", "lea@example.com"),
+    "auditor": Principal(Caller("auditor", method="token", is_program=True), (Grant(Role.AUDITOR, HERE),)),
 }
 
 
 @pytest.fixture(scope="module")
-def callers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callers]:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     chosen = settings(tmp_path_factory.mktemp("deputies"))
     (chosen.rego_dir / "config" / f"{TENANT}.yaml").write_text(POLICY)
     users = {TOKEN: User("Dana@Example.com", (), HERE, "https://users.example")}
-    with serving_to(NamedPrincipals(PRINCIPALS, users), chosen) as server:
-        made = Callers(server)
-        yield made
-        made.channel.close()
+    with serving_to(NamedPrincipals(PRINCIPALS, users), chosen) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def callers(server: Server) -> Iterator[Callers]:
+    made = Callers(server)
+    yield made
+    made.channel.close()
 
 
 def ask(callers: Callers, name: str, rpc: str, **fields: Any) -> Any:
@@ -112,3 +129,26 @@ def test_two_credentials_of_one_person_are_one_vote(callers: Callers, approval: 
     shown = ask(callers, "lee", "ApprovalService.GetApproval", tenant=TENANT, approval_id=approval).approval
     assert [each.person for each in shown.votes] == ["kim@example.com"]
     assert vote(callers, "lee", approval) == ""
+
+
+def test_the_person_who_sent_it_cannot_vote_whatever_the_id_of_the_caller(callers: Callers) -> None:
+    decided = ask(
+        callers,
+        "lea",
+        "AuthorizationService.Authorize",
+        idempotency_key="sent by lea",
+        action={"tool": "vault.pay", "params_json": "{}"},
+        identity={"agent": "payer", "tenant": TENANT},
+    )
+    for name in ("lea", "lea elsewhere"):
+        assert vote(callers, name, decided.decision.approval.id) == "REQUESTER_MAY_NOT_APPROVE"
+    assert vote(callers, "kim", decided.decision.approval.id) == ""
+
+
+@pytest.mark.parametrize("tenant", ["globex", "acme"])
+def test_an_invalid_request_is_not_recorded_in_a_tenant_of_others(server: Server, tenant: str) -> None:
+    with StreamCall(server.address, as_caller("auditor")) as stream:
+        stream.send(streamed("", streamed_request({"identity.tenant": tenant})))
+        [answer] = stream.wait(1)
+    assert "id: is required" in answer.error.message
+    assert server.records("request.refused")[-1]["tenant"] == (tenant if tenant == TENANT else "")

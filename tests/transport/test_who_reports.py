@@ -93,3 +93,22 @@ def test_the_permit_of_another_decision_or_tenant_is_refused(stub: Any) -> None:
     decision, another = allowed(stub, "strict"), allowed(stub, "strict")
     for permit in (another.permit, allowed(stub, "acme").permit, "made up"):
         assert report(stub, "other", "strict", decision, permit) == "PERMIT_NOT_ACCEPTED"
+
+
+def repeated(stub: Any, key: str, *, include_permit: bool) -> Any:
+    """Return the decision of one request of the runtime, which has always the same key."""
+    message = request({"action.tool": "kb.search", "identity.tenant": "acme", "idempotency_key": key})
+    message.include_permit = include_permit
+    return stub.Authorize(message, metadata=as_caller("runtime"), timeout=30).decision
+
+
+@pytest.mark.parametrize("asks_before", [False, True])
+def test_a_repeat_brings_no_permit_for_a_call_that_gave_back(stub: Any, asks_before: bool) -> None:  # noqa: FBT001 - a case
+    key = f"late-permit-{asks_before}"
+    first = repeated(stub, key, include_permit=False)
+    assert not first.permit
+    if asks_before:
+        assert repeated(stub, key, include_permit=True).permit
+    assert list(report(stub, "runtime", "acme", first).kept_budget_ids) == []
+    after = repeated(stub, key, include_permit=True)
+    assert (after.effect, after.rule_id, after.permit) == (decision_pb2.EFFECT_DENY, "pdp.permit_revoked", "")

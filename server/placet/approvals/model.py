@@ -164,7 +164,7 @@ def open_approval(decision: Decision, caller: Caller, proposal: Proposal, stored
         quorum=required.quorum,
         approver_roles=required.approver_roles,
         distinct_roles=required.distinct_roles,
-        caller=caller.name,
+        caller=caller.acting,
         idempotency_key=proposal.idempotency_key,
         action=members["action"],
         identity=members["identity"],

@@ -116,7 +116,7 @@ class JwtCredentials:
         person = person_id(claims, entry) if entry.people and is_person(claims, entry) else ""
         expires_at_us = _expires_at_us(claims, entry)
         principal = Principal(
-            caller=Caller(caller_id(claims, entry), peer, METHOD, entry.issuer, is_program=not person),
+            caller=Caller(caller_id(claims, entry), peer, METHOD, entry.issuer, is_program=not person, person=person),
             grants=tuple(grant.grant() for grant in entry.grants if matches(claims, grant.when)),
             person=person,
             roles=frozenset(roles_of(claims, entry)),

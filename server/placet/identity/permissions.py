@@ -101,6 +101,8 @@ def resolved_user(
             AGENT_NOT_GRANTED, "identity.agent: the caller may not name this agent; add it to the agents of its grant"
         )
     if proven is not None:
+        if all(grant.user is UserAssertion.NEVER for grant in grants):
+            _refuse_user(grants)
         return _proven_user(proven, tenant, user, roles)
     if (user or roles) and not _trusted(grants):
         _refuse_user(grants)
@@ -146,7 +148,7 @@ def _refuse_user(grants: Sequence[Grant]) -> None:
             USER_TOKEN_REQUIRED, "identity.user: the caller must prove the user; send the user's token in user_token"
         )
     raise PermissionDeniedError(
-        USER_NOT_GRANTED, "identity.user: the caller's agents may act for no user; leave out user and roles"
+        USER_NOT_GRANTED, "identity.user: the caller's agents may act for no user; leave out user, roles and user_token"
     )
 
 

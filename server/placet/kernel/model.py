@@ -159,6 +159,13 @@ class Caller(Struct, frozen=True, gc=False):
     """Who vouches for the caller: the issuer of a JWT, or the trust domain of a certificate; empty for a token."""
     is_program: bool = False
     """Whether the credential is a program's. False without authentication, where any caller may name a person."""
+    person: str = ""
+    """Id of the person whose credential it is, which can differ from `name`. Empty for a program, and if unknown."""
+
+    @property
+    def acting(self) -> str:
+        """The id under which the caller votes and decides: two credentials of one person have the same."""
+        return self.person or self.name
 
 
 UNAUTHENTICATED: Final = Caller()

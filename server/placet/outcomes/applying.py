@@ -91,7 +91,7 @@ class RunningState:
             add_changes(self._counters, counted)
             changes.append(PutIfVersion(reservations.to_row(settlement.reservation)))
         if settlement is not None and settlement.excess:
-            reported = structs.replace(settlement.reservation, caller=report.caller.name)
+            reported = structs.replace(settlement.reservation, caller=report.caller.acting)
             held = held_excess(reported, settlement.excess, self._now_us)
             recorded = replace(recorded, held=held.budgets)
             changes.append(PutIfVersion(outcome_excess.to_row(held)))
@@ -118,11 +118,14 @@ class RunningState:
         return reservation.permit and reservation.created_at_us >= valid_since_us(self._now_us)
 
     def _revocation(self, call: Call, settlement: Settlement | None, give_backs: GiveBacks | None) -> Commitment | None:
-        """Return the revocation of a permit that is still valid, when its call gave back what it reserved."""
+        """Return the revocation of a permit that may still be valid, when its call gave back what it reserved.
+
+        Also of one that was not signed yet: a repeat of the request could still ask for it.
+        """
         if settlement is None or give_backs is None or not give_backs.given:
             return None
         reservation = settlement.reservation
-        if not self._permit_valid(reservation):
+        if reservation.created_at_us < valid_since_us(self._now_us):
             return None
         tenant, decision_id = reservation.tenant, reservation.decision_id
         reason = "The outcome of the call gave its budget back"

@@ -92,7 +92,7 @@ class OutcomeExcesses:
         people concerned cannot decide through another caller. Raises PermissionDeniedError.
         """
         reporter = "" if excess.caller == UNAUTHENTICATED.name else excess.caller
-        if reporter and command.caller.name == reporter:
+        if reporter and command.caller.acting == reporter:
             raise PermissionDeniedError(CONCERNED_MAY_NOT_CHANGE, REFUSALS[CONCERNED_MAY_NOT_CHANGE])
         agent = await is_agent(self.commands.ledger, [command.tenant], command.actor)
         require_unconcerned(command.actor, (reporter, excess.agent, excess.user), is_agent=agent)

@@ -65,7 +65,7 @@ class AccessToken(Struct, frozen=True):
     def principal(self, peer: str) -> Principal:
         """Return the caller that presents the token over a connection from `peer`."""
         return Principal(
-            Caller(self.caller_id, peer, METHOD, is_program=not self.person),
+            Caller(self.caller_id, peer, METHOD, is_program=not self.person, person=self.person),
             self.grants,
             self.person,
             frozenset(self.person_roles),

@@ -9,7 +9,7 @@ from placet.audit.decision_codec import invalid_request_commitment
 from placet.kernel.errors import InvalidRequestError
 from placet.scheduling.fair_queue import Flow
 from placet.transport.grpc.interceptors.base import CallInterceptor
-from placet.transport.grpc.interceptors.caller import current_caller
+from placet.transport.grpc.interceptors.caller import current_caller, current_principal
 from placet.transport.grpc.messages.validation import tenant_or_nothing
 from placet.v1 import audit_pb2
 from placet.v1.authorization_pb2 import AuthorizeBatchRequest, AuthorizeRequest, StreamedRequest
@@ -42,8 +42,10 @@ class InvalidRequestRecorder:
         `request` is None if the bytes are not a valid message. Its record names neither method nor tenant, because
         nothing in it can be trusted.
         """
-        caller = current_caller()
+        caller, principal = current_caller(), current_principal()
         name, tenant = ("", "") if request is None else (method, tenant_or_nothing(_tenant_of(request)))
+        if principal is not None and not any(grant.covers(tenant) for grant in principal.grants):
+            tenant = ""  # callers do not write into the trails of tenants of others
         commitment = invalid_request_commitment(tenant, caller, name, error.violations, self.clock.wall_us())
         await self.batcher.submit([commitment], Flow(caller=caller.peer))
 
