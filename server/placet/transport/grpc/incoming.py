@@ -12,7 +12,7 @@ from placet.transport.grpc.deserialization import MALFORMED, fields_of
 from placet.v1.authorization_pb2 import AuthorizeStreamRequest, StreamedRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from google.protobuf.message import Message
 
@@ -34,6 +34,15 @@ class IncomingMessage:
         self.is_present = raw is not None
         self.size = len(self._raw)
         self.request: Message | None = None
+        self.on_discard: Callable[[int], None] | None = None
+        """Receives the size of a message that is discarded. None for a part of a message."""
+
+    def discard(self) -> None:
+        """Release the bytes before the call ends, because nothing will read them."""
+        if self.on_discard is not None:
+            self.take()
+            size, self.size = self.size, 0
+            self.on_discard(size)
 
     def take(self) -> bytes:
         """Return the bytes and release them. The next call returns no bytes."""

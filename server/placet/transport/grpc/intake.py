@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
@@ -101,6 +102,7 @@ class Intake:
             except OverloadedError:
                 message.take()
                 raise
+            message.on_discard = functools.partial(self.release, peer)
             try:
                 yield message
             finally:

@@ -43,6 +43,7 @@ class AuthenticationInterceptor(CallInterceptor):
             try:
                 principal = await self._authenticator.authenticate(credentials_of(context))
             except UnauthenticatedError as error:
+                request.discard()  # the answer may be delayed, and must hold no memory while it waits
                 await self._streams.guesses.after(error, context.peer())
                 raise
             set_caller(principal.caller, principal)
