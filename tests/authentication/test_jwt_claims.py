@@ -121,6 +121,14 @@ async def test_a_program_is_no_person_where_people_call_too(content: dict[str, A
         await credentials([users]).user(signed(claims(**content)))
 
 
+async def test_a_program_that_acts_for_a_person_cannot_vote_as_the_person() -> None:
+    exchanged = {**OKTA_USER, "act": {"sub": "support-robot"}}
+    principal = await principal_of(exchanged, people(caller_claim="uid"))
+    assert (principal.person, principal.caller.is_program) == ("", True)
+    users = entry(audience="0oa2app", caller_claim="uid", user_tenants="acme")
+    assert (await credentials([users]).user(signed(claims(**{**exchanged, "aud": "0oa2app"})))).person
+
+
 async def test_claims_can_tell_people_from_programs() -> None:
     of = people(people_when={"/realm_access/roles": "human"})
     person = {"sub": "1f", "realm_access": {"roles": ["human", "offline_access"]}}

@@ -56,6 +56,11 @@ def is_person(claims: Claims, entry: IssuerEntry) -> bool:
     return not _is_program(claims) and matches(claims, entry.people_when)
 
 
+def calls_for_another(claims: Claims) -> bool:
+    """Return whether a program holds the token to act for its subject (the claim ``act`` of RFC 8693)."""
+    return "act" in claims
+
+
 def matches(claims: Claims, wanted: ClaimValues) -> bool:
     """Return whether each claim has its value, or lists it."""
     return all(value in _values(claims, name) for name, value in wanted.items())

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from placet.authentication.authenticator import CREDENTIAL_EXPIRED, invalid
 from placet.authentication.claims import (
     caller_id,
+    calls_for_another,
     delegate_of,
     is_person,
     matches,
@@ -113,7 +114,8 @@ class JwtCredentials:
             raise invalid("the audience of the token is for delegation; send it as token of a hop of delegation_chain")
         if entry.is_for_users:
             raise invalid("the audience of the token is for users, who call nothing; send it as identity.user_token")
-        person = person_id(claims, entry) if entry.people and is_person(claims, entry) else ""
+        is_own = is_person(claims, entry) and not calls_for_another(claims)
+        person = person_id(claims, entry) if entry.people and is_own else ""
         expires_at_us = _expires_at_us(claims, entry)
         principal = Principal(
             caller=Caller(caller_id(claims, entry), peer, METHOD, entry.issuer, is_program=not person, person=person),
