@@ -93,6 +93,22 @@ def test_a_wrong_file_is_refused(tmp_path: Path, text: str, found: str) -> None:
     assert found in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('accept = ["tokens"]', "accept[0]: Input should be 'token', 'jwt' or 'certificate'"),
+        ("accept = []", "accept: Tuple should have at least 1 item after validation, not 0"),
+        ('accept = ["certificate"]', 'certificates: has no entry; add one, or remove "certificate" from accept'),
+    ],
+)
+def test_each_problem_is_said_once(tmp_path: Path, text: str, said: str) -> None:
+    path = tmp_path / "auth.toml"
+    path.write_text(text)
+    with pytest.raises(ConfigurationError) as error:
+        read_authentication_file(path)
+    assert str(error.value) == f"auth_file: {path}: {said}"
+
+
 def test_a_right_file_is_read(tmp_path: Path) -> None:
     path = tmp_path / "auth.toml"
     path.write_text(ISSUER + GRANT + 'role = "agent_runtime"\ntenants = "acme"\nagents = ["support-*"]\nuser = "token"')

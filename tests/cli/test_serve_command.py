@@ -32,12 +32,16 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
 
 def test_every_setting_is_a_flag(placet: Placet, served: list[Settings]) -> None:
     certificate = {"tls_cert_file": "a.crt", "tls_key_file": "a.key"}
+    signed = {"policy_url": "https://policy.example.com/bundle.tar.gz", "policy_verification_key": "key.pub.pem"}
     together: dict[str, dict[str, Any]] = {
         "tls_cert_file": certificate,
         "tls_key_file": certificate,
         "tls_client_ca_file": certificate,
         "mtls_listen": {**certificate, "tls_client_ca_file": "ca.crt", "auth_file": "a.toml"},
         "opa_path": {"opa_address": ""},
+        "policy_verification_key": signed,
+        "policy_token_file": signed,
+        "policy_url": signed,
         "opa_required_revision": {"opa_address": "unix:///s"},
         "webhook_url": {"webhook_secret": (Settings.model_fields["webhook_secret"].examples or [""])[0]},
     }

@@ -25,6 +25,7 @@ def test_stdout_has_the_secret_alone(placet: Placet, tmp_path: Path) -> None:
     assert made.code == 0
     assert is_well_formed(made.out.removesuffix("\n"))
     assert made.err.startswith("tok_")
+    assert f" in {tmp_path / 'data'} expires at " in made.err
     assert made.out.strip() not in made.err
 
 
@@ -51,8 +52,8 @@ def test_tokens_of_a_database(placet: Placet, tmp_path: Path) -> None:
     ("arguments", "text"),
     [
         (("--role", "agent_runtime", "--tenant", "*", "--agent", "a"), "is not for the role agent_runtime"),
-        (("--role", "agent_runtime", "--tenant", "acme"), "must name 1 to 64 agents"),
-        (("--role", "approver", "--tenant", "acme"), "only people vote"),
+        (("--role", "agent_runtime", "--tenant", "acme"), "--agent is required for --role agent_runtime"),
+        (("--role", "approver", "--tenant", "acme"), "--person is required for --role approver: only people vote"),
         (("--role", "auditor", "--tenant", "acme", "--agent", "a"), "--agent and --user are for --role agent_runtime"),
         (("--role", "auditor", "--tenant", "acme", "--expires-days", "366"), "365"),
         (("--role", "auditor", "--tenant", "acme", "--expires-days", "0"), "equal to 1"),
@@ -67,13 +68,21 @@ def test_wrong_arguments(placet: Placet, tmp_path: Path, arguments: tuple[str, .
     assert text in refused.err
 
 
+def test_revoking_takes_the_id_and_does_not_repeat_a_token(placet: Placet, tmp_path: Path) -> None:
+    data = ("--data-dir", tmp_path / "data")
+    secret = placet("tokens", "create", "root", *ADMIN, *data).out.strip()
+    refused = placet("tokens", "revoke", secret, "--reason", "found in a log", *data)
+    assert (refused.code, "name its id, tok_..." in refused.err) == (exit_codes.USAGE, True)
+    assert secret not in refused.out + refused.err
+
+
 def test_by_a_server(placet: Placet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     chosen = token_settings(tmp_path / "data")
     admin = placet("tokens", "create", "root", *ADMIN, "--data-dir", chosen.data_dir).out.strip()
     with serving(chosen) as server:
         at = ("--address", server.address)
         denied = placet("tokens", "list", *at)
-        assert (denied.code, "no credential" in denied.err) == (exit_codes.CHECK_FAILED, True)
+        assert (denied.code, "PLACET_TOKEN" in denied.err) == (exit_codes.CHECK_FAILED, True)
         monkeypatch.setenv("PLACET_TOKEN", admin)
         runtime = placet("tokens", "create", "runtime", *RUNTIME, "--user", "trusted", *at)
         assert runtime.code == 0, runtime.err

@@ -37,6 +37,11 @@ SENTENCES = [
         "errors resolving nosuch.invalid:7070: [field:hostname lookup error: Domain name not found]",
         "the host name nosuch.invalid cannot be resolved",
     ),
+    (
+        ALL + "UNKNOWN: ipv4:10.0.0.1:7070: Custom verification check failed with error: UNAUTHENTICATED: Hostname "
+        "Verification Check failed.",
+        "the certificate of 10.0.0.1:7070 is for another host; use the host that it names",
+    ),
     ("the server is shutting down", "the server is shutting down"),
     (ALL + "UNKNOWN: ipv4:10.0.0.1:7070: something new", ALL + "UNKNOWN: ipv4:10.0.0.1:7070: something new"),
 ]

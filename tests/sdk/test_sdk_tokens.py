@@ -56,6 +56,14 @@ def test_a_function_is_asked_for_each_call(server: ScriptedServer, use_asyncio: 
     assert sent(server) == ["Bearer one", "Bearer two"]
 
 
+def test_a_function_whose_token_has_a_line_break_is_told_so() -> None:
+    with Client("127.0.0.1:1", token=lambda: f"{TOKEN}\n") as client:
+        failure = client.authorize(ACTION, IDENTITY).failure
+    assert failure is not None
+    assert "without spaces and line breaks" in failure.detail
+    assert TOKEN not in failure.detail
+
+
 def test_the_variable_is_the_default(server: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> None:
     server.script(AUTHORIZE, allow())
     monkeypatch.setenv("PLACET_TOKEN", TOKEN)

@@ -38,15 +38,24 @@ def read_authentication_file(path: Path) -> AuthenticationDocument:
 
 
 def _problems(path: Path, errors: Sequence[ErrorDetails]) -> str:
-    found = "; ".join(f"{_key(error)}: {_text(error)}" for error in errors)
+    found = "; ".join(f"{_key(error)}{_text(error)}" for error in errors if not _follows(error, errors))
     return f"auth_file: {path}: {found}"
 
 
+def _follows(error: ErrorDetails, errors: Sequence[ErrorDetails]) -> bool:
+    """Return whether a list is too short only because its items are wrong, which other errors say."""
+    loc = error["loc"]
+    return error["type"] == "too_short" and any(
+        len(each["loc"]) > len(loc) and each["loc"][: len(loc)] == loc for each in errors
+    )
+
+
 def _key(error: ErrorDetails) -> str:
+    """Return the key with a colon; nothing for an error of the whole file, whose text names the key."""
     key = ""
     for part in error["loc"]:
         key += f"[{part}]" if isinstance(part, int) else f".{part}" if key else str(part)
-    return key or "file"
+    return f"{key}: " if key else ""
 
 
 def _text(error: ErrorDetails) -> str:

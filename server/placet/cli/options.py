@@ -41,7 +41,7 @@ def finite(seconds: float) -> float:
 def reachable(address: str | None) -> str | None:
     """Return the address of a server. BadParameter when it has no host or no usable port.
 
-    Also BadParameter when the environment names files of a certificate that cannot be used.
+    ConfigurationError when the environment names files of a certificate that cannot be used.
     """
     if address is None:
         return None
@@ -49,7 +49,7 @@ def reachable(address: str | None) -> str | None:
     try:
         environment_credentials()
     except ValueError as error:
-        raise typer.BadParameter(str(error)) from error
+        raise ConfigurationError(str(error)) from error
     try:
         _, port = split_address(address)
     except ValueError:

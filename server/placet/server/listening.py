@@ -80,7 +80,9 @@ class ListeningSettings(BaseSettings):
     def _check_tls_files(cls, value: str, info: ValidationInfo) -> str:
         certificate = info.data.get("tls_cert_file", "")
         if info.field_name == "tls_key_file" and bool(certificate) != bool(value):
-            raise ValueError("tls_cert_file and tls_key_file belong together; set both or neither")
+            raise ValueError(
+                "does not stand alone: tls_cert_file and tls_key_file belong together; set both or neither"
+            )
         if value and not certificate:
             raise ValueError("needs tls_cert_file and tls_key_file")
         return value

@@ -9,6 +9,7 @@ from placet.cli.rendering import exit_codes
 from placet.kernel.errors import ConfigurationError, PlacetError, PolicyInvalidError
 from placet.kernel.reasons import APPROVERS_UNKNOWN
 from placet.sdk import failures
+from placet.sdk._transport.bearer import UnusableTokenError
 
 WRONG_USAGE: Final = frozenset({failures.INVALID_ARGUMENT, failures.KEY_REUSED})
 """The request itself is wrong: a corrected one can succeed."""
@@ -17,6 +18,17 @@ _REFUSALS: Final = frozenset({failures.NOT_PERMITTED, failures.NOT_NOW, failures
 _TEMPORARY: Final = frozenset({APPROVERS_UNKNOWN})
 """Error reasons of refusals that another try may overcome."""
 STORE_DOWN: Final = "LEDGER_UNAVAILABLE"
+_NO_CREDENTIAL: Final = "CREDENTIAL_MISSING"
+_OF_COMMANDS: Final = "commands take a token from PLACET_TOKEN, a certificate from PLACET_CLIENT_CERT_FILE"
+_TLS_REMEDIES: Final = (
+    (
+        "was closed",
+        "if the server uses TLS, set PLACET_TLS_CA_FILE, and for a client certificate PLACET_CLIENT_CERT_FILE",
+    ),
+    ("TLS handshake", "set PLACET_TLS_CA_FILE to the CAs of the server"),
+    ("is for another host", "or name the server's host with --address"),
+)
+"""Part of why a server cannot be reached, and what to do about it."""
 REMEDIES: Final = {
     failures.UNAVAILABLE: "start the server with `placet serve`, or name another one with --address",
     failures.TIMEOUT: "the server may have done it: check before you retry, or allow more time with --timeout",
@@ -41,6 +53,8 @@ def explain(error: Exception) -> tuple[int, list[str]] | None:
             return exit_codes.NO_DECISION, [f"{error}; see the server's log"]
         case sdk.CallFailedError():
             return code_of(error.failure), [line_of(error.failure)]
+        case UnusableTokenError():
+            return exit_codes.USAGE, [str(error)]
         case OSError() if error.filename is not None:
             return exit_codes.USAGE, [f"{error.filename}: {error.strerror}; check the path and its permissions"]
         case _:
@@ -71,9 +85,16 @@ def line_of(failure: sdk.Failure) -> str:
     """
     if failure.error == STORE_DOWN:
         return f"{failure.detail}; run `placet doctor` to check the server ({failure.error})"
+    if failure.error == _NO_CREDENTIAL:
+        return f"{failure.detail}; {_OF_COMMANDS} ({failure.error})"
     if failure.rule_id in _REFUSALS and failure.detail and failure.error:
         return f"{failure.detail} ({failure.error})"
     unreachable = failure.rule_id == failures.UNAVAILABLE and failure.detail and not failure.error
     text = failure.detail if unreachable else str(failure)
-    remedy = REMEDIES.get(failure.rule_id)
+    remedy = _remedy(failure, text if unreachable else "")
     return f"{text}; {remedy} ({failure.rule_id})" if remedy else f"{text} ({failure.rule_id})"
+
+
+def _remedy(failure: sdk.Failure, why_unreachable: str) -> str | None:
+    of_tls = next((remedy for part, remedy in _TLS_REMEDIES if part in why_unreachable), None)
+    return of_tls or REMEDIES.get(failure.rule_id)

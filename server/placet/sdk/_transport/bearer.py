@@ -24,10 +24,14 @@ CREDENTIAL_REASONS: Final = frozenset({"CREDENTIAL_INVALID", "CREDENTIAL_EXPIRED
 """Failures of the server that a newer token may not have."""
 
 
+class UnusableTokenError(ValueError):
+    """A token that cannot be sent. The message does not contain it."""
+
+
 class Bearer:
     """The token of a client. Its text is in no message, and not in its repr.
 
-    Raises TypeError or ValueError if the token cannot be sent.
+    Raises TypeError or UnusableTokenError if the token cannot be sent.
     """
 
     def __init__(self, token: Token | None, *, allow_plaintext: bool) -> None:
@@ -35,17 +39,17 @@ class Bearer:
         if value is not None and not isinstance(value, str) and not callable(value):
             raise TypeError(f"token must be text or a function, not {type(value).__name__}")
         if isinstance(value, str):
-            _require_sendable(value)
+            _require_sendable(value, "token" if token is not None else VARIABLE)
         self._token = value
         self._allow_plaintext = allow_plaintext
 
     def require_private(self, address: str, credentials: grpc.ChannelCredentials | None) -> None:
-        """Raise ValueError if others could read the token on its way to the address."""
+        """Raise UnusableTokenError if others could read the token on its way to the address."""
         if self._token is None or self._allow_plaintext or credentials is not None or _is_loopback(address):
             return
-        raise ValueError(
-            f"a token would be sent to {address} without TLS, where others can read it; set credentials or "
-            "PLACET_TLS_CA_FILE, or set allow_plaintext_token where something else encrypts the connection"
+        raise UnusableTokenError(
+            f"a token would be sent to {address} without TLS, where others can read it; set PLACET_TLS_CA_FILE or "
+            "credentials, or in the SDK allow_plaintext_token where something else encrypts the connection"
         )
 
     def metadata(self) -> Metadata:
@@ -56,7 +60,9 @@ class Bearer:
             return (("authorization", f"Bearer {self._token}"),)
         try:
             token = self._token()
-            _require_sendable(token)
+            _require_sendable(token, "its result")
+        except UnusableTokenError as error:
+            raise error_from_failure(Failure(failures.ERROR, f"the token cannot be used: {error}")) from None
         except Exception as error:  # noqa: BLE001 - reported without its text, which may hold the token
             what = f"the token cannot be used: its function raised {type(error).__name__}"
             raise error_from_failure(Failure(failures.ERROR, what)) from None
@@ -71,11 +77,14 @@ def is_refused_credential(answer: object) -> bool:
     return isinstance(answer, Failure) and answer.error in CREDENTIAL_REASONS
 
 
-def _require_sendable(token: object) -> None:
+def _require_sendable(token: object, name: str) -> None:
     if not isinstance(token, str):
-        raise TypeError(f"token must be text, not {type(token).__name__}")
+        raise TypeError(f"{name} must be text, not {type(token).__name__}")
     if not 1 <= len(token) <= TOKEN_BYTES_MAX or not token.isascii() or not token.isprintable() or " " in token:
-        raise ValueError(f"token must be 1 to {TOKEN_BYTES_MAX} ASCII characters without spaces")
+        raise UnusableTokenError(
+            f"{name} must be 1 to {TOKEN_BYTES_MAX} ASCII characters without spaces and line breaks; "
+            'give the token alone, without "Bearer", and strip what was read from a file'
+        )
 
 
 def _is_loopback(address: str) -> bool:

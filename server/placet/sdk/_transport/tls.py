@@ -13,20 +13,18 @@ SYSTEM: Final = "system"
 _CA: Final = "PLACET_TLS_CA_FILE"
 _CERT: Final = "PLACET_CLIENT_CERT_FILE"
 _KEY: Final = "PLACET_CLIENT_KEY_FILE"
+_CERTIFICATE: Final = "CERTIFICATE"
+_PRIVATE_KEY: Final = "PRIVATE KEY"
 
 
 def tls_credentials(ca_file: str = SYSTEM, cert_file: str = "", key_file: str = "") -> grpc.ChannelCredentials:
     """Return credentials for `Client(address, credentials=...)`.
 
     `ca_file` holds the CAs in PEM that may have signed the server's certificate. `cert_file` and `key_file` are the
-    client's own certificate and key, for servers that require one. ValueError names a file that cannot be read.
+    client's own certificate and key, for servers that require one. ValueError names a file that cannot be read
+    or has no such content.
     """
-    if bool(cert_file) != bool(key_file):
-        raise ValueError("cert_file and key_file belong together; set both or neither")
-    roots = None if ca_file == SYSTEM else _read("ca_file", ca_file)
-    if not cert_file:
-        return grpc.ssl_channel_credentials(roots)
-    return grpc.ssl_channel_credentials(roots, _read("key_file", key_file), _read("cert_file", cert_file))
+    return _credentials({"ca_file": ca_file, "cert_file": cert_file, "key_file": key_file})
 
 
 def environment_credentials() -> grpc.ChannelCredentials | None:
@@ -34,16 +32,33 @@ def environment_credentials() -> grpc.ChannelCredentials | None:
 
     None without PLACET_TLS_CA_FILE: the connection is not encrypted. ValueError names what is wrong.
     """
-    ca_file, cert_file, key_file = (os.environ.get(name, "") for name in (_CA, _CERT, _KEY))
-    if not ca_file:
-        if cert_file or key_file:
+    files = {name: os.environ.get(name, "") for name in (_CA, _CERT, _KEY)}
+    if not files[_CA]:
+        if files[_CERT] or files[_KEY]:
             raise ValueError(f'{_CERT} and {_KEY} need {_CA}; set it to the CAs of the server, or to "{SYSTEM}"')
         return None
-    return tls_credentials(ca_file, cert_file, key_file)
+    return _credentials(files)
 
 
-def _read(name: str, path: str) -> bytes:
+def _credentials(files: dict[str, str]) -> grpc.ChannelCredentials:
+    """Return the credentials from the files of the CAs, the certificate and the key, by the names of the arguments."""
+    ca, cert, key = files
+    if bool(files[cert]) != bool(files[key]):
+        raise ValueError(f"{cert} and {key} belong together; set both or neither")
+    roots = None if files[ca] == SYSTEM else _read(ca, files[ca], _CERTIFICATE)
+    if not files[cert]:
+        return grpc.ssl_channel_credentials(roots)
+    return grpc.ssl_channel_credentials(
+        roots, _read(key, files[key], _PRIVATE_KEY), _read(cert, files[cert], _CERTIFICATE)
+    )
+
+
+def _read(name: str, path: str, content: str) -> bytes:
+    """Return the file. gRPC says about wrong content only, with each call, that the handshake failed."""
     try:
-        return Path(path).read_bytes()
+        data = Path(path).read_bytes()
     except OSError as error:
         raise ValueError(f"{name}: cannot read {path}: {error.strerror}") from error
+    if f"{content}-----".encode() not in data:
+        raise ValueError(f"{name}: {path} holds no {content.lower()} in PEM; check the file")
+    return data

@@ -27,6 +27,7 @@ from placet.identity.model import Role, UserAssertion
 from placet.kernel.errors import ConfigurationError, FailedPreconditionError, InvalidRequestError, NotFoundError
 from placet.kernel.limits import TOKEN_TTL_SECONDS_DEFAULT, TOKEN_TTL_SECONDS_MAX
 from placet.sdk.defaults import DEFAULT_ADDRESS
+from placet.tokens.secret import TOKEN_PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -117,10 +118,16 @@ def create_command(  # noqa: PLR0913 - one option for each property
     """
     if Role.AGENT_RUNTIME not in role and (agent or user is not UserAssertion.NEVER):
         raise typer.BadParameter("--agent and --user are for --role agent_runtime; leave them out")
+    if Role.AGENT_RUNTIME in role and not agent:
+        raise typer.BadParameter("--agent is required for --role agent_runtime; name its agents, '*' for all")
+    if Role.APPROVER in role and not person:
+        raise typer.BadParameter("--person is required for --role approver: only people vote")
     grants = [_grant(each, tenant, agent or [], user) for each in role]
     who = sdk.Person(person, person_role or ()) if person or person_role else None
     seconds = expires_days * _DAY_SECONDS
+    place = ""
     if settings := _offline(data_dir, database_url, config):
+        place = "" if settings.database_url else f" in {settings.data_dir}"
         created = _created_offline(settings, name, grants, who, seconds, or_login_name(actor))
     else:
         with sdk.TokenClient(address, timeout=timeout) as client:
@@ -129,7 +136,7 @@ def create_command(  # noqa: PLR0913 - one option for each property
         print_json({"token": token_document(created.token), "secret": created.secret})
         return
     expiry = token_document(created.token)["expires_at"]
-    typer.echo(f"{created.token.id} expires at {expiry}. Store the token now, it is not shown again:", err=True)
+    typer.echo(f"{created.token.id}{place} expires at {expiry}. Store the token now, it is not shown again:", err=True)
     typer.echo(created.secret)
 
 
@@ -180,6 +187,8 @@ def revoke_command(  # noqa: PLR0913 - how to reach the token, and what to do
 
     Example: placet tokens revoke tok_0123456789abcdef --reason 'laptop lost'
     """
+    if token_id.startswith(TOKEN_PREFIX):
+        raise typer.BadParameter("this is a token itself; name its id, tok_..., that `placet tokens list` shows")
     if settings := _offline(data_dir, database_url, config):
         name = or_login_name(actor)
         _run(settings, lambda tokens: tokens.revoke(token_id, tenant, name, reason))
