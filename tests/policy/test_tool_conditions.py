@@ -115,9 +115,13 @@ def test_a_text_with_more_conditions_than_opa_reads_is_refused(opa: Path, body: 
     assert problem.what == LOST
 
 
-def test_a_local_variable_is_not_the_library(opa: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_local_variable_is_not_the_library(
+    opa: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
     tree, modules = parsed(opa, odd=pack("some lib in [{}]\n\tlib.tool.evidence"))
     monkeypatch.setattr(tool_conditions, "_only_names_the_library", lambda _: True)
+    rule_conditions.cache_clear()  # another test may have asked about the same text
+    request.addfinalizer(rule_conditions.cache_clear)
     assert rule_conditions(tree.modules[FILE])[0][2] == {ToolCondition("evidence")}
     [problem] = collection_problems(tree, modules)
     assert problem.what == LOST

@@ -214,6 +214,39 @@ def test_changed_certificates_are_served_without_a_restart(
         assert client.authorize(READ, IDENTITY).effect.value == "allow"
 
 
+def accepts(address: str, server: Certificates, client: Certificates) -> bool:
+    """Return whether a listener takes the client's certificate."""
+    context = ssl.create_default_context(cafile=server.path("ca.crt"))
+    context.load_cert_chain(client.path("client.crt"), client.path("client.key"))
+    context.set_alpn_protocols(["h2", "http/1.1"])  # gRPC speaks the first alone
+    host, _, port = address.rpartition(":")
+    try:
+        with (
+            socket.create_connection((host, int(port)), timeout=5) as raw,
+            context.wrap_socket(raw, server_hostname=host) as secure,
+        ):
+            secure.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
+            return bool(secure.recv(1))
+    except (ssl.SSLError, OSError):
+        return False
+
+
+def test_a_removed_client_ca_is_trusted_no_more(tmp_path: Path) -> None:
+    made, other = Certificates(tmp_path / "certificates"), Certificates(tmp_path / "other")
+    made.write("clients.crt", made.authority.certificate + other.authority.certificate)
+    port = free_port()
+    changes = {**made.settings, "tls_client_ca_file": made.path("clients.crt"), "metrics_listen": f"127.0.0.1:{port}"}
+    with serving(settings(tmp_path, **changes)) as server:
+        addresses = (f"127.0.0.1:{port}", server.address)
+        assert all(accepts(address, made, other) for address in addresses)
+        made.write("clients.crt", made.authority.certificate)
+        deadline = time.monotonic() + 30
+        while any(accepts(address, made, other) for address in addresses):
+            assert time.monotonic() < deadline, "the removed CA is still trusted"
+            time.sleep(0.2)
+        assert all(accepts(address, made, made) for address in addresses)
+
+
 @pytest.mark.parametrize(
     ("change", "found"),
     [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from placet import __version__
 from placet.audit.decision_codec import server_stopped_commitment
@@ -22,7 +22,6 @@ from placet.transport.tls import ServerTls
 
 if TYPE_CHECKING:
     import contextlib
-    import ssl
 
     from placet.kernel.clock import Clock
     from placet.server.policies import RunningPolicies
@@ -88,11 +87,8 @@ async def start_core(
 def serve_metrics(stack: contextlib.AsyncExitStack, core: Core) -> None:
     """Serve the metrics until the stack closes, when an address is set."""
     if core.settings.metrics_listen:
-        settings = core.settings
-        files = (settings.tls_cert_file, settings.tls_key_file, settings.tls_client_ca_file)
-        exporter, _ = core.observer.metrics.serve(settings.metrics_listen, *(file or None for file in files))
-        if core.tls is not None:
-            core.tls.follow(cast("ssl.SSLSocket", exporter.socket).context)
+        tls = core.tls.context if core.tls is not None else None
+        exporter = core.observer.metrics.serve(core.settings.metrics_listen, tls)
         stack.callback(exporter.server_close)
         stack.callback(exporter.shutdown)
 

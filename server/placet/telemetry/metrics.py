@@ -9,18 +9,19 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Literal
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, start_http_server
+from prometheus_client import CollectorRegistry, Counter, Gauge
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 from placet.kernel.errors import ConfigurationError
 from placet.telemetry.decision_counter import DecisionCounter
 from placet.telemetry.latency_histogram import LatencyHistogram
 from placet.telemetry.metrics_folder import FOLDER_VARIABLE
+from placet.telemetry.metrics_server import serve_metrics
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable
     from pathlib import Path
-    from threading import Thread
     from wsgiref.simple_server import WSGIServer
 
     Merge = Literal["livemin", "livemax", "livesum", "livemostrecent"]
@@ -172,12 +173,10 @@ class Metrics:
         if self._folder is not None:
             mark_process_dead(pid, str(self._folder))  # type: ignore[no-untyped-call] # published without types
 
-    def serve(
-        self, listen: str, certificate: str | None = None, key: str | None = None, client_ca: str | None = None
-    ) -> tuple[WSGIServer, Thread]:
+    def serve(self, listen: str, tls: Callable[[], ssl.SSLContext] | None = None) -> WSGIServer:
         """Serve ``/metrics`` on ``host:port``. Raises ConfigurationError when the address is not available.
 
-        With the files of a certificate and its key over HTTPS; with CAs of clients, only to clients of theirs.
+        `tls` returns the context for the next connection; None for HTTP.
         """
         host, _, port = listen.rpartition(":")
         registry = self.registry
@@ -185,9 +184,7 @@ class Metrics:
             registry = CollectorRegistry()
             MultiProcessCollector(registry, str(self._folder))  # type: ignore[no-untyped-call] # likewise
         try:
-            return start_http_server(
-                int(port), host, registry, certificate, key, client_ca, client_auth_required=client_ca is not None
-            )
+            return serve_metrics(host.strip("[]"), int(port), registry, tls)
         except OSError as error:
             raise ConfigurationError(
                 f"cannot serve metrics on {listen}: {error}; choose another address with --metrics-listen"

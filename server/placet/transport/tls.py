@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import stat
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,7 +15,6 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 from placet.kernel.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    import ssl
     from collections.abc import Callable
     from pathlib import Path
 
@@ -46,7 +46,7 @@ class ServerTls:
         self._files = files
         self._signature = files.signature()
         self._current = read_material(files)
-        self._contexts: list[ssl.SSLContext] = []
+        self._context = _context_of(files)
 
     @property
     def not_after(self) -> datetime:
@@ -78,9 +78,9 @@ class ServerTls:
             verify_clients,
         )
 
-    def follow(self, context: ssl.SSLContext) -> None:
-        """Load certificates that are read later into the context, too."""
-        self._contexts.append(context)
+    def context(self) -> ssl.SSLContext:
+        """Return the context for a new connection of another server, which takes clients of the client CAs alone."""
+        return self._context
 
     def refresh(self) -> bool:
         """Read the files if they changed. Return whether there are new certificates.
@@ -91,11 +91,8 @@ class ServerTls:
         if signature == self._signature:
             return False
         self._signature = signature
-        self._current = read_material(self._files)
-        for context in self._contexts:
-            context.load_cert_chain(self._files.certificate, self._files.key)
-            if self._files.client_ca is not None:
-                context.load_verify_locations(self._files.client_ca)
+        current, context = read_material(self._files), _context_of(self._files)
+        self._current, self._context = current, context
         return True
 
 
@@ -119,6 +116,22 @@ def read_material(files: TlsFiles, now: Callable[[], datetime] = lambda: datetim
         client_ca = _read("tls_client_ca_file", files.client_ca)
         _certificates("tls_client_ca_file", files.client_ca, client_ca)
     return TlsMaterial(chain, key, client_ca, certificate.not_valid_after_utc)
+
+
+def _context_of(files: TlsFiles) -> ssl.SSLContext:
+    """Return a context with the files. ConfigurationError if OpenSSL does not take them."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_cert_chain(files.certificate, files.key)
+        if files.client_ca is not None:
+            context.verify_mode = ssl.CERT_REQUIRED
+            context.load_verify_locations(files.client_ca)
+    except (ssl.SSLError, OSError) as error:
+        raise ConfigurationError(
+            f"tls_cert_file: {files.certificate} cannot be used: {error}; check the files"
+        ) from error
+    return context
 
 
 def _read(setting: str, path: Path) -> bytes:
