@@ -5,7 +5,14 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from placet.kernel.limits import PIPELINE_ACTIONS_MAX, PIPELINE_BYTES_MAX, QUEUE_TURN_ACTIONS, QUEUE_TURN_BYTES
+from placet.kernel.limits import (
+    PIPELINE_ACTIONS_MAX,
+    PIPELINE_BYTES_MAX,
+    QUEUE_SHARE_ACTIONS,
+    QUEUE_SHARED_BATCHES,
+    QUEUE_TURN_ACTIONS,
+    QUEUE_TURN_BYTES,
+)
 from placet.scheduling.fair_queue import FairQueue, Flow, Group
 
 FLOOD = 100
@@ -45,9 +52,28 @@ def test_a_flood_of_single_calls_leaves_room_for_others_in_the_next_batch() -> N
     for number in range(1_000):
         queue.put(new_group(f"flood-{number}", 1, "flood"))
     queue.put(new_group("single", 1, "quiet"))
-    first = [group.entry for group in queue.take(PIPELINE_ACTIONS_MAX)]
-    assert first[: QUEUE_TURN_ACTIONS + 1] == [*(f"flood-{number}" for number in range(QUEUE_TURN_ACTIONS)), "single"]
-    assert len(first) == PIPELINE_ACTIONS_MAX
+    share = [f"flood-{number}" for number in range(QUEUE_SHARE_ACTIONS)]
+    assert [group.entry for group in queue.take(PIPELINE_ACTIONS_MAX)] == [*share, "single"]
+
+
+def test_a_flood_fills_no_batch_while_others_came_lately() -> None:
+    """A caller that asks again as soon as it is answered does not wait for a batch full of the flood."""
+    queue: FairQueue[str] = FairQueue(10_000)
+    for number in range(2_000):
+        queue.put(new_group(f"flood-{number}", 1, "flood"))
+    assert len(queue.take(PIPELINE_ACTIONS_MAX)) == PIPELINE_ACTIONS_MAX, "nobody else waits"
+    queue.put(new_group("single", 1, "quiet"))
+    sizes = [len(queue.take(PIPELINE_ACTIONS_MAX)) for _ in range(QUEUE_SHARED_BATCHES + 1)]
+    assert sizes == [QUEUE_SHARE_ACTIONS + 1, *[QUEUE_SHARE_ACTIONS] * (QUEUE_SHARED_BATCHES - 1), PIPELINE_ACTIONS_MAX]
+
+
+def test_busy_tenants_fill_their_batches() -> None:
+    queue: FairQueue[str] = FairQueue(10_000)
+    for number in range(200):
+        for tenant in ("a", "b"):
+            queue.put(new_group(f"{tenant}-{number}", 1, tenant))
+    taken = [group.flow.tenant for group in queue.take(PIPELINE_ACTIONS_MAX)]
+    assert (taken.count("a"), taken.count("b")) == (PIPELINE_ACTIONS_MAX // 2, PIPELINE_ACTIONS_MAX // 2)
 
 
 def test_a_large_group_earns_its_turn_while_others_keep_coming() -> None:

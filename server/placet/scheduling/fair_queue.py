@@ -7,6 +7,9 @@ caller stay in order.
 
 When the queue is full, a tenant that holds more than its share loses its newest groups, so a flood displaces itself.
 
+While several tenants wait, or did lately, none adds more actions to a batch than the tenant that has the fewest, or
+QUEUE_SHARE_ACTIONS if that is more. Otherwise a flood would fill each batch, and the others would wait for all of it.
+
 A group that is processed in pieces costs one turn for each piece. Between two pieces, its tenant and its caller move to
 the back, so that all others that wait go first.
 
@@ -19,7 +22,13 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Final, Generic, NamedTuple, TypeVar
 
-from placet.kernel.limits import PIPELINE_BYTES_MAX, QUEUE_TURN_ACTIONS, QUEUE_TURN_BYTES
+from placet.kernel.limits import (
+    PIPELINE_BYTES_MAX,
+    QUEUE_SHARE_ACTIONS,
+    QUEUE_SHARED_BATCHES,
+    QUEUE_TURN_ACTIONS,
+    QUEUE_TURN_BYTES,
+)
 
 Entry = TypeVar("Entry")
 ACTION_COST_MIN: Final = QUEUE_TURN_BYTES // QUEUE_TURN_ACTIONS
@@ -100,6 +109,7 @@ class FairQueue(Generic[Entry]):
         self._depth_max = depth_max
         self._tenants: dict[str, _Tenant[Entry]] = {}
         self._depth = 0
+        self._shared_batches = 0  # batches that are still shared, because several tenants waited
 
     def __bool__(self) -> bool:
         return bool(self._tenants)
@@ -129,6 +139,8 @@ class FairQueue(Generic[Entry]):
         caller.size += group.size
         tenant.size += group.size
         self._depth += group.size
+        if len(self._tenants) > 1:
+            self._shared_batches = QUEUE_SHARED_BATCHES
         return displaced
 
     def remove(self, group: Group[Entry]) -> bool:
@@ -174,6 +186,8 @@ class FairQueue(Generic[Entry]):
         """
         batch: list[Group[Entry]] = []
         room = _Room(size_max, bytes_max)
+        share = self._share(size_max)
+        taken: dict[str, int] = {}  # actions of each tenant in the batch
         next_up: set[str] = set()  # tenants whose turn is not over: they stay at the front
         while self._tenants:
             before = len(batch)
@@ -181,6 +195,9 @@ class FairQueue(Generic[Entry]):
                 tenant = self._tenants[name]
                 tenant.earned += QUEUE_TURN_BYTES
                 while tenant.callers and (head := tenant.head()).cost <= tenant.earned:
+                    if name in taken and taken[name] + head.size > share:
+                        tenant.earned = 0  # it had its share, and earns its turns in the next batch
+                        break
                     if batch and not room.fits(head):
                         tenant.earned -= QUEUE_TURN_BYTES  # the tenant earns this turn in the next batch
                         if not head.in_pieces:
@@ -192,6 +209,7 @@ class FairQueue(Generic[Entry]):
                     self.remove(head)
                     batch.append(head)
                     room.subtract(head)
+                    taken[name] = taken.get(name, 0) + head.size
                     if head.in_pieces:
                         return batch
                 if tenant.callers and name not in next_up:
@@ -199,6 +217,14 @@ class FairQueue(Generic[Entry]):
             if batch and len(batch) == before:
                 break
         return batch
+
+    def _share(self, size_max: int) -> int:
+        """Return the most actions of one tenant in the next batch: as many as the tenant with the fewest has there."""
+        if not self._shared_batches:
+            return size_max
+        self._shared_batches -= 1
+        fewest = min(tenant.size for tenant in self._tenants.values()) if len(self._tenants) > 1 else 0
+        return max(fewest, QUEUE_SHARE_ACTIONS)
 
     def _is_full_for(self, size: int) -> bool:
         """Return whether a group of that size exceeds the depth. An empty queue has room for any group."""
