@@ -58,28 +58,8 @@ def decision_commitment(
     this decision is returned in place of the earlier decision `repeats`, the key continues to refer to that one.
     """
     effect = _EFFECTS[decision.effect]
-    fields = {
-        "decision_id": decision.decision_id,
-        "effect": effect,
-        "rule_id": decision.rule_id,
-        "policy_revision": decision.policy_revision,
-        "action_digest": decision.action_digest,
-        "request_digest": proposal.request_digest,
-        "received_at_us": decision.received_at_us,
-        "decided_at_us": decision.decided_at_us,
-        **caller_fields(caller),
-        "idempotency_key": "" if repeats else proposal.idempotency_key,
-        "replayable": replayable,
-        "not_replayable_reason": reason,
-        "tool": proposal.action.tool,
-        **_approval_field(decision),
-    }
-    if replaces:
-        fields["replaces"] = replaces
-    if repeats:
-        fields["repeats"] = repeats
-    if proposal.user_proof is not None:
-        fields |= user_fields(proposal.user_proof)
+    fields = _decision_fields(decision, proposal, caller, replaces, repeats)
+    fields |= {"replayable": replayable, "not_replayable_reason": reason}
     if replayable:
         names = {"run_id": proposal.run.run_id, "user": proposal.identity.user, "agent": proposal.identity.agent}
     else:  # redaction may have changed them: the columns never hold more than the stored input
@@ -96,6 +76,32 @@ def decision_commitment(
         if repeats
         else Idempotency(caller.name, proposal.idempotency_key, proposal.request_digest, replaces),
     )
+
+
+def _decision_fields(
+    decision: Decision, proposal: Proposal, caller: Caller, replaces: str, repeats: str
+) -> dict[str, Any]:
+    fields = {
+        "decision_id": decision.decision_id,
+        "effect": _EFFECTS[decision.effect],
+        "rule_id": decision.rule_id,
+        "policy_revision": decision.policy_revision,
+        "action_digest": decision.action_digest,
+        "request_digest": proposal.request_digest,
+        "received_at_us": decision.received_at_us,
+        "decided_at_us": decision.decided_at_us,
+        **caller_fields(caller),
+        "idempotency_key": "" if repeats else proposal.idempotency_key,
+        "tool": proposal.action.tool,
+        **_approval_field(decision),
+    }
+    if replaces:
+        fields["replaces"] = replaces
+    if repeats:
+        fields["repeats"] = repeats
+    if proposal.user_proof is not None:
+        fields |= user_fields(proposal.user_proof)
+    return fields
 
 
 def invalid_request_commitment(
