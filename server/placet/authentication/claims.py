@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from placet.authentication.authenticator import invalid
-from placet.authentication.grants import is_tenant
 from placet.authentication.issuers import SEPARATOR
+from placet.identity.model import is_tenant
 from placet.kernel.limits import LABEL_BYTES_MAX, PRINCIPAL_BYTES_MAX, ROLES_MAX
 from placet.matching.json_pointer import MISSING, resolve
 from placet.matching.names import folded, name_error

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import re
-from typing import Annotated, Final, Self
+from typing import Annotated, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
-from placet.identity.model import EVERY_TENANT, MAY_HOLD_EVERY_TENANT, Grant, Role, UserAssertion
+from placet.identity.model import EVERY_TENANT, MAY_HOLD_EVERY_TENANT, Grant, Role, UserAssertion, is_tenant
 from placet.matching.globs import glob_error
-
-_TENANT: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}\Z")
 
 
 def _as_list(value: object) -> object:
@@ -74,8 +71,3 @@ def checked_tenants(tenants: tuple[str, ...]) -> tuple[str, ...]:
     if EVERY_TENANT in tenants and len(tenants) > 1:
         raise ValueError('"*" covers every tenant; leave out the others, or "*"')
     return tenants
-
-
-def is_tenant(text: str) -> bool:
-    """Return whether the text can be the name of a tenant. EVERY_TENANT cannot."""
-    return bool(_TENANT.match(text))

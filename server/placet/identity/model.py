@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
@@ -15,6 +16,13 @@ if TYPE_CHECKING:
 
 EVERY_TENANT: Final = "*"
 """A grant's tenant that covers every tenant, and what belongs to none."""
+
+_TENANT: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}\Z")
+
+
+def is_tenant(text: str) -> bool:
+    """Return whether the text can be the name of a tenant in a grant. EVERY_TENANT cannot."""
+    return bool(_TENANT.match(text))
 
 
 class Role(StrEnum):

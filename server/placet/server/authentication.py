@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from placet.authentication.authenticator import AcceptedCredentials
 from placet.authentication.client_certificate import CertificateCallers
 from placet.authentication.document import Method
-from placet.authentication.file import read_authentication_file
 from placet.server.issuers import open_jwt_credentials
 
 if TYPE_CHECKING:
@@ -20,13 +18,13 @@ if TYPE_CHECKING:
 
 
 async def open_authenticator(stack: contextlib.AsyncExitStack, core: Core, tokens: TokenParts) -> Authenticator | None:
-    """Return what authenticates callers; None where callers are not authenticated. ConfigurationError says why not.
+    """Return what authenticates callers; None where callers are not authenticated.
 
     The stack ends its background work.
     """
-    if not core.settings.auth_file:
+    document = core.authentication
+    if document is None:
         return None
-    document = read_authentication_file(Path(core.settings.auth_file))
     jwts = await open_jwt_credentials(stack, core, document.issuers)
     return AcceptedCredentials(
         tokens=tokens.verifier(stack) if Method.TOKEN in document.accept else None,

@@ -23,6 +23,7 @@ from placet.transport.tls import ServerTls
 if TYPE_CHECKING:
     import contextlib
 
+    from placet.authentication.document import AuthenticationDocument
     from placet.kernel.clock import Clock
     from placet.server.policies import RunningPolicies
     from placet.server.settings import Settings
@@ -51,6 +52,8 @@ class Core:
     ledger: ThreadedLedger
     permit_keys: PermitKeyFolder
     tls: ServerTls | None = None
+    authentication: AuthenticationDocument | None = None
+    """None where callers are not authenticated."""
 
 
 def observed_clock(settings: Settings, metrics_dir: Path | None = None) -> tuple[LedgerClock, ServerObserver]:
@@ -72,8 +75,7 @@ async def start_core(
     ConfigurationError if the certificates or the authentication file cannot be used.
     """
     tls = ServerTls(settings.tls_files) if settings.tls_files is not None else None
-    if settings.auth_file:
-        read_authentication_file(Path(settings.auth_file))
+    authentication = read_authentication_file(Path(settings.auth_file)) if settings.auth_file else None
     # Created only now: a start that fails before leaves no directory behind.
     settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     ledger = await _open_ledger(stack, settings, clock, observer)
@@ -81,7 +83,7 @@ async def start_core(
     stack.push_async_callback(policies.close)
     _record_shutdown(stack, ledger, clock)
     await policies.start()
-    return Core(settings, clock, observer, policies, ledger, permit_keys, tls)
+    return Core(settings, clock, observer, policies, ledger, permit_keys, tls, authentication)
 
 
 def serve_metrics(stack: contextlib.AsyncExitStack, core: Core) -> None:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Final
 
-from placet.identity.model import EVERY_TENANT, MAY_HOLD_EVERY_TENANT, Role, UserAssertion
+from placet.identity.model import EVERY_TENANT, MAY_HOLD_EVERY_TENANT, Role, UserAssertion, is_tenant
 from placet.kernel.errors import FieldViolation, InvalidRequestError
 from placet.kernel.limits import (
     LABEL_BYTES_MAX,
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
     from placet.identity.model import Grant
     from placet.tokens.model import NewToken
 
-_TENANT: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}\Z")
 _DAY_SECONDS: Final = 86_400
 
 
@@ -76,7 +74,7 @@ def _tenants_problem(grant: Grant) -> str:
         if len(grant.tenants) > 1:
             return '"*" covers every tenant; leave out the others, or "*"'
         return "" if grant.role in MAY_HOLD_EVERY_TENANT else f'"*" is not for the role {grant.role}; name its tenants'
-    if any(not _TENANT.match(tenant) or secret_in_id(tenant) for tenant in grant.tenants):
+    if any(not is_tenant(tenant) or secret_in_id(tenant) for tenant in grant.tenants):
         return "each must be 1 to 64 of [a-z0-9_-], a letter or digit first"
     return ""
 
