@@ -58,8 +58,8 @@ def decision_commitment(
     this decision is returned in place of the earlier decision `repeats`, the key continues to refer to that one.
     """
     effect = _EFFECTS[decision.effect]
-    fields = _decision_fields(decision, proposal, caller, replaces, repeats)
-    fields |= {"replayable": replayable, "not_replayable_reason": reason}
+    replay = {"replayable": replayable, "not_replayable_reason": reason}
+    fields = _decision_fields(decision, proposal, caller, replay, replaces, repeats)
     if replayable:
         names = {"run_id": proposal.run.run_id, "user": proposal.identity.user, "agent": proposal.identity.agent}
     else:  # redaction may have changed them: the columns never hold more than the stored input
@@ -79,7 +79,7 @@ def decision_commitment(
 
 
 def _decision_fields(
-    decision: Decision, proposal: Proposal, caller: Caller, replaces: str, repeats: str
+    decision: Decision, proposal: Proposal, caller: Caller, replay: dict[str, Any], replaces: str, repeats: str
 ) -> dict[str, Any]:
     fields = {
         "decision_id": decision.decision_id,
@@ -92,6 +92,7 @@ def _decision_fields(
         "decided_at_us": decision.decided_at_us,
         **caller_fields(caller),
         "idempotency_key": "" if repeats else proposal.idempotency_key,
+        **replay,
         "tool": proposal.action.tool,
         **_approval_field(decision),
     }
