@@ -104,8 +104,8 @@ dist: setup ## Build the distributions placet and placet-sdk into dist
 	@$(RUN) build --outdir dist
 	@$(RUN) build --wheel --outdir dist deploy/sdk
 
-soak: setup ## Run the soak tests, which repeat tests with high counts
-	@$(RUN) pytest -m soak --timeout=3600
+soak: setup ## Run the soak tests, which repeat tests with high counts. Takes an hour on two idle cores
+	@$(RUN) pytest -m soak --timeout=3600 --numprocesses=3 --durations=0
 
 lock: setup ## Generate the lock files
 	@deploy/tools/lock.sh

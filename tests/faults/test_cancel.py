@@ -84,10 +84,10 @@ def in_trail(server: Server) -> Counter[tuple[str, str]]:
 def check_callers_that_give_up(server: Server, channel: grpc.Channel, count: int) -> None:
     process = psutil.Process()
     decide_again(channel, [(READ, "warm")])
-    tasks_before, files_before = server.run(tasks()), process.num_fds()
+    tasks_before, sockets_before = server.run(tasks()), len(process.net_connections("all"))
     asked = cancel(channel, count)
     eventually(lambda: server.run(tasks()) <= tasks_before, 10, "tasks of callers that are gone")
-    eventually(lambda: process.num_fds() <= files_before, 10, "files of callers that are gone")
+    eventually(lambda: len(process.net_connections("all")) <= sockets_before, 10, "sockets of callers that are gone")
     stood = dict(in_trail(server))
     told = decide_again(channel, asked)
     trail = in_trail(server)

@@ -42,6 +42,10 @@ SENTENCES = [
         "Verification Check failed.",
         "the certificate of 10.0.0.1:7070 is for another host; use the host that it names",
     ),
+    (
+        ALL + "UNAVAILABLE: ipv4:10.0.0.1:7070: Did not receive HTTP/2 settings before handshake timeout",
+        "the connection to 10.0.0.1:7070 timed out",
+    ),
     ("the server is shutting down", "the server is shutting down"),
     (ALL + "UNKNOWN: ipv4:10.0.0.1:7070: something new", ALL + "UNKNOWN: ipv4:10.0.0.1:7070: something new"),
 ]

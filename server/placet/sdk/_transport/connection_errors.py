@@ -26,6 +26,7 @@ _SENTENCES: Final = (
     ("Socket closed", "the connection to {} was closed"),
     ("imed out", "the connection to {} timed out"),
     ("Timeout occurred", "the connection to {} timed out"),
+    ("before handshake timeout", "the connection to {} timed out"),
     ("Hostname Verification", "the certificate of {} is for another host; use the host that it names"),
     ("handshake", "the TLS handshake with {} failed: check the certificates"),
 )
