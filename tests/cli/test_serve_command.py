@@ -41,6 +41,7 @@ def test_every_setting_is_a_flag(placet: Placet, served: list[Settings]) -> None
         "opa_path": {"opa_address": ""},
         "policy_verification_key": signed,
         "policy_token_file": signed,
+        "policy_url_ca_file": signed,
         "policy_url": signed,
         "opa_required_revision": {"opa_address": "unix:///s"},
         "webhook_url": {"webhook_secret": (Settings.model_fields["webhook_secret"].examples or [""])[0]},

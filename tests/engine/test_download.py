@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import ssl
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
 
 import pytest
 
+from placet.authentication.dev_certificates import CertificateAuthority
 from placet.engine import download
 from placet.engine.download import DownloadError, releases_at
 from placet.kernel.errors import ConfigurationError
@@ -27,6 +29,7 @@ class Site:
         self.status, self.headers, self.content = 200, {"ETag": '"a"', "Content-Length": str(len(CONTENT))}, CONTENT
         self.requests: list[dict[str, str]] = []
         self.url = ""
+        self.handler: type[BaseHTTPRequestHandler] = BaseHTTPRequestHandler
 
 
 @pytest.fixture
@@ -46,13 +49,40 @@ def site() -> Iterator[Site]:
         def log_message(self, *_: object) -> None:
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+    with _serving(Handler) as port:
+        it.handler, it.url = Handler, f"http://127.0.0.1:{port}/bundle.tar.gz"
+        yield it
+
+
+@pytest.fixture
+def tls(site: Site, tmp_path: Path) -> Iterator[tuple[CertificateAuthority, str]]:
+    """The same site over TLS: who signs its certificate, and its address."""
+    authority = CertificateAuthority()
+    certificate, key = authority.server(["localhost"])
+    (tmp_path / "tls.pem").write_bytes(certificate + key)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(tmp_path / "tls.pem")
+    with _serving(site.handler, context) as port:
+        yield authority, f"https://localhost:{port}/bundle.tar.gz"
+
+
+@contextlib.contextmanager
+def _serving(handler: type[BaseHTTPRequestHandler], context: ssl.SSLContext | None = None) -> Iterator[int]:
+    with _Server(("127.0.0.1", 0), handler) as server:
+        if context is not None:
+            server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
-        it.url = f"http://127.0.0.1:{server.server_port}/bundle.tar.gz"
-        yield it
-        server.shutdown()
-        thread.join()
+        try:
+            yield server.server_port
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, *_: object) -> None:
+        """Clients leave during the handshake."""
 
 
 def test_a_download_and_one_that_is_not_needed(site: Site, tmp_path: Path) -> None:
@@ -112,3 +142,24 @@ def test_a_file(tmp_path: Path) -> None:
     assert releases.get(first.tag, 0.0).content is None
     file.write_bytes(b"other")
     assert releases.get(first.tag, 0.0).content == b"other"
+
+
+def test_a_private_ca_is_read_for_each_request(
+    site: Site, tls: tuple[CertificateAuthority, str], tmp_path: Path
+) -> None:
+    authority, url = tls
+    ca_file = tmp_path / "ca.pem"
+    releases = releases_at(url, ca_file=ca_file)
+    with pytest.raises(ConfigurationError, match=r"ca\.pem: cannot be read"):
+        releases.get("", 0.0)
+    ca_file.write_text("no certificate")
+    with pytest.raises(ConfigurationError, match=r"ca\.pem: has no CA certificate in PEM"):
+        releases.get("", 0.0)
+    ca_file.write_bytes(CertificateAuthority().certificate)
+    with pytest.raises(DownloadError, match="certificate verify failed"):
+        releases.get("", 0.0)
+    ca_file.write_bytes(authority.certificate)
+    assert releases.get("", 0.0).content == CONTENT
+    with pytest.raises(DownloadError, match="certificate verify failed"):
+        releases_at(url).get("", 0.0)
+    assert len(site.requests) == 1

@@ -173,8 +173,12 @@ def test_a_wrong_address_to_listen_on_is_told_with_an_example(name: str, example
         ),
         ({"policy_verification_key": "k"}, "policy_url (default): '' is empty, but policy_verification_key is set"),
         (
-            {"policy_url": "file:///b", "opa_address": "unix:///s"},
-            "opa_address (--opa-address): 'unix:///s' is an external OPA, but policy_url is for a managed one",
+            {"policy_url": "file:///b", "opa_address": "unix:///s", "opa_required_revision": "r"},
+            "opa_required_revision (--opa-required-revision): 'r' is not needed: OPA must serve the bundle",
+        ),
+        (
+            {"policy_url": "http://127.0.0.1/b", "policy_verification_key": "k", "policy_url_ca_file": "ca.pem"},
+            "policy_url (--policy-url): 'http://127.0.0.1/b' is not https://, which takes no policy_url_ca_file",
         ),
         ({"opa_required_revision": "r"}, "opa_required_revision (--opa-required-revision): 'r' is for an external OPA"),
         (
@@ -337,6 +341,7 @@ def test_every_setting_is_described_with_an_example_that_is_accepted() -> None:
         "mtls_listen": {**client_ca, "auth_file": "auth.toml"},
         "opa_required_revision": {"opa_address": "unix:///s"},
         "policy_token_file": {"policy_url": "https://x/b", "policy_verification_key": "k"},
+        "policy_url_ca_file": {"policy_url": "https://x/b", "policy_verification_key": "k"},
         "policy_url": {"policy_verification_key": "k"},
         "policy_verification_key": {"policy_url": "https://x/b"},
         "webhook_url": {"webhook_secret": (secret or [""])[0]},

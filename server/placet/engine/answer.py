@@ -48,13 +48,21 @@ class AnswerError(Exception):
         return Indeterminate(self.rule_id, self.cause, self.details)
 
 
+class AnotherRevisionError(AnswerError):
+    """OPA answered, but by another revision than the expected one. Its verdicts must not be used."""
+
+    def __init__(self, revision: str, expected: str) -> None:
+        self.revision = revision
+        super().__init__(rule_ids.ANSWER_INVALID, f"revision {revision!r}, expected {expected!r}")
+
+
 def read_answer(
     status: int, body: bytes, input_count: int, expected_revision: str, places: RuleLocations = NO_PLACES
 ) -> list[Verdict | Indeterminate]:
     """Return one verdict for each of the `input_count` inputs of the query.
 
     An empty `expected_revision` accepts any revision. `places` maps the rules to file and line. Raises AnswerError when
-    the answer as a whole is invalid.
+    the answer as a whole is invalid, AnotherRevisionError when its revision is not the expected one.
     """
     if status != _HTTP_OK:
         raise _engine_error(status, body, places)
@@ -64,7 +72,7 @@ def read_answer(
         raise AnswerError(rule_ids.ANSWER_INVALID, f"status {status}, body is not an answer: {error}") from error
     revision = _revision(answer.provenance)
     if expected_revision and revision != expected_revision:
-        raise AnswerError(rule_ids.ANSWER_INVALID, f"revision {revision!r}, expected {expected_revision!r}")
+        raise AnotherRevisionError(revision, expected_revision)
     if answer.result is msgspec.UNSET:
         raise AnswerError(rule_ids.UNDEFINED, "no result: data.placet.main.decisions is undefined")
     result = _result(answer.result)

@@ -8,9 +8,10 @@ so that only the input that takes long is left without a verdict.
 from __future__ import annotations
 
 import asyncio
+import copy
 from typing import TYPE_CHECKING, Final
 
-from placet.engine.answer import AnswerError, read_answer
+from placet.engine.answer import AnotherRevisionError, AnswerError, read_answer
 from placet.engine.connections import Connections
 from placet.engine.http import AnswerTooLargeError, ConnectionFailedError
 from placet.engine.patience import Patience
@@ -69,9 +70,21 @@ class OpaClient:
         self._timeout = timeout_seconds
         self.expected_revision = expected_revision
         self._on_failure = on_failure
+        self._on_other_revision: Callable[[str], None] | None = None
         self._places = places
         self._patience = patience or Patience(timeout_seconds, timeout_seconds)
         self.connections = Connections(address)
+
+    def expecting(self, revision: str, places: RuleLocations, on_other_revision: Callable[[str], None]) -> OpaClient:
+        """Return a client that accepts only this revision, over the same connections.
+
+        `on_other_revision` receives the revision of each answer that has another one, instead of `on_failure`.
+        """
+        client = copy.copy(self)
+        client.expected_revision = revision
+        client._places = places  # noqa: SLF001 - its own class
+        client._on_other_revision = on_other_revision  # noqa: SLF001 - likewise
+        return client
 
     async def evaluate(self, inputs: Sequence[bytes]) -> Sequence[Verdict | Indeterminate]:
         """Return one verdict for each input, in order; Indeterminate for an input that OPA failed to answer.
@@ -93,7 +106,7 @@ class OpaClient:
         Small inputs are asked first. All together have SINGLES_BUDGET times the time limit.
         """
         order = sorted(range(len(inputs)), key=lambda index: len(inputs[index]))
-        verdicts = await self._query_singly([inputs[index] for index in order], self._on_failure)
+        verdicts = await self._query_singly([inputs[index] for index in order], self._failed)
         by_index = dict(zip(order, verdicts, strict=True))
         return [by_index[index] for index in range(len(inputs))]
 
@@ -110,14 +123,13 @@ class OpaClient:
         except AnswerError as error:
             if error.rule_id == rule_ids.ENGINE_TIMEOUT and limit < self._timeout:
                 return await self._isolate(inputs, limit)
-            self._on_failure(error.rule_id, error.cause)
-            repeat = len(inputs) > 1 and error.rule_id not in {rule_ids.ENGINE_TIMEOUT, rule_ids.ENGINE_UNAVAILABLE}
-            if not repeat:
+            self._failed(error)
+            if len(inputs) == 1 or not _may_concern_one_input(error):
                 return [error.indeterminate()] * len(inputs)
         else:
             self._patience.learn(loop.time() - began)
             return verdicts
-        return await self._query_singly(inputs, lambda _rule_id, _cause: None)  # reported already
+        return await self._query_singly(inputs, lambda _error: None)  # reported already
 
     async def _isolate(self, inputs: Sequence[bytes], limit: float) -> Sequence[Verdict | Indeterminate]:
         """Find the inputs that made a query take longer than `limit`, and return the verdicts of the others.
@@ -155,12 +167,12 @@ class OpaClient:
         except AnswerError as error:
             if error.rule_id == rule_ids.ENGINE_TIMEOUT:
                 return TOO_SLOW
-            self._on_failure(error.rule_id, error.cause)
+            self._failed(error)
             return error.indeterminate()
         return verdict
 
     async def _query_singly(
-        self, inputs: Sequence[bytes], on_failure: Callable[[str, str], None]
+        self, inputs: Sequence[bytes], on_failure: Callable[[AnswerError], None]
     ) -> Sequence[Verdict | Indeterminate]:
         """Ask each input separately, so that one bad input denies no other."""
         loop = asyncio.get_running_loop()
@@ -170,7 +182,7 @@ class OpaClient:
             try:
                 verdicts += await self._query([single], min(self._timeout, deadline - loop.time()))
             except AnswerError as error:
-                on_failure(error.rule_id, error.cause)
+                on_failure(error)
                 verdicts.append(error.indeterminate())
         return verdicts
 
@@ -190,3 +202,15 @@ class OpaClient:
             if isinstance(verdict, Indeterminate):
                 self._on_failure(verdict.rule_id, verdict.cause)
         return verdicts
+
+    def _failed(self, error: AnswerError) -> None:
+        if isinstance(error, AnotherRevisionError) and self._on_other_revision is not None:
+            self._on_other_revision(error.revision)
+        else:
+            self._on_failure(error.rule_id, error.cause)
+
+
+def _may_concern_one_input(error: AnswerError) -> bool:
+    """Return whether the failure of a batch may come from one of its inputs."""
+    of_all = error.rule_id in {rule_ids.ENGINE_TIMEOUT, rule_ids.ENGINE_UNAVAILABLE}
+    return not of_all and not isinstance(error, AnotherRevisionError)

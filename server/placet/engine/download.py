@@ -6,6 +6,7 @@ Redirects are not followed, and the environment has no influence on the connecti
 from __future__ import annotations
 
 import os
+import ssl
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,12 +57,15 @@ class Releases(Protocol):
         ...
 
 
-def releases_at(url: str, token_file: Path | None = None) -> Releases:
-    """Return the releases at an address that `check_policy_url` accepts."""
+def releases_at(url: str, token_file: Path | None = None, ca_file: Path | None = None) -> Releases:
+    """Return the releases at an address that `check_policy_url` accepts.
+
+    `token_file` has the bearer token, `ca_file` the CAs that sign the server's certificate; None: those of the system.
+    """
     parts = urlsplit(url)
     if parts.scheme == "file":
         return FileReleases(Path(unquote(parts.path)))
-    return HttpReleases(url, token_file)
+    return HttpReleases(url, token_file, TrustedPool(ca_file))
 
 
 def bearer(token_file: Path | None) -> dict[str, str]:
@@ -81,13 +85,49 @@ def read_token(token_file: Path) -> str:
     return token
 
 
+class TrustedPool:
+    """Connections to servers whose certificate CAs of a file signed; None: those of the system. TLS 1.2 or newer."""
+
+    def __init__(self, ca_file: Path | None) -> None:
+        self._ca_file = ca_file
+        self._cas: bytes | None = None
+        self._pool: urllib3.PoolManager | None = None
+
+    def current(self) -> urllib3.PoolManager:
+        """Return the connections. The file is read each time, and old connections are left when it was changed.
+
+        Raises ConfigurationError when the file cannot be read.
+        """
+        cas = self._read()
+        if self._pool is None or cas != self._cas:
+            self._cas, self._pool = cas, urllib3.PoolManager(num_pools=1, retries=False, ssl_context=self._context(cas))
+        return self._pool
+
+    def _read(self) -> bytes | None:
+        if self._ca_file is None:
+            return None
+        try:
+            return self._ca_file.read_bytes()
+        except OSError as error:
+            cause = f"{self._ca_file}: cannot be read: {error.strerror}"
+            raise ConfigurationError(f"{cause}; name a file with CA certificates in PEM") from None
+
+    def _context(self, cas: bytes | None) -> ssl.SSLContext:
+        try:
+            context = ssl.create_default_context(cadata=None if cas is None else cas.decode("ascii"))
+        except (ssl.SSLError, UnicodeDecodeError, ValueError):
+            raise ConfigurationError(f"{self._ca_file}: has no CA certificate in PEM; write one to it") from None
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        return context
+
+
 class HttpReleases:
     """Releases of a web server."""
 
-    def __init__(self, url: str, token_file: Path | None) -> None:
+    def __init__(self, url: str, token_file: Path | None, pool: TrustedPool) -> None:
         self._url = url
         self._token_file = token_file
-        self._pool = urllib3.PoolManager(num_pools=1, retries=False)
+        self._pool = pool
 
     def get(self, tag: str, wait_seconds: float) -> Download:
         """Return the newest release, or that it is still the one with the tag, see `Releases`."""
@@ -99,7 +139,7 @@ class HttpReleases:
         timeout = urllib3.Timeout(connect=CONNECT_SECONDS_MAX, read=wait_seconds + READ_SECONDS_MAX)
         deadline = time.monotonic() + wait_seconds + DOWNLOAD_SECONDS_MAX
         try:
-            response = self._pool.request(
+            response = self._pool.current().request(
                 "GET", self._url, headers=headers, timeout=timeout, redirect=False, preload_content=False
             )
             try:

@@ -10,11 +10,12 @@ import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from placet.engine.policy_url import PolicyUrl, Published
+from placet.engine.policy_url import PolicyUrl, Published, checked_by
+from placet.engine.refusals import Refused, load_or_refuse, refused_by
 from placet.engine.served_revision import Engine, ServedRevision
 from placet.engine.source import PolicyFolder, PolicyReader, Source
 from placet.kernel.collector import keep_from_collector
-from placet.kernel.errors import ConfigurationError, PolicyInvalidError, PolicyUnreadableError
+from placet.kernel.errors import PolicyInvalidError
 from placet.policy.bundles.bundle import bundle_of
 from placet.policy.bundles.removal_confirmation import Hold
 from placet.policy.checks.rules_apart import check_rules_apart
@@ -64,7 +65,7 @@ class ManagedPolicies:
         self._listener = listener
         self._on_error = on_error
         self._reader: PolicyReader = (
-            PolicyUrl(published, source, engine, self._cache_refused)
+            PolicyUrl(published, source, checked_by(engine, source.cache_dir), self._cache_refused)
             if published is not None
             else PolicyFolder(source, engine, self._cache_refused)
         )
@@ -97,7 +98,7 @@ class ManagedPolicies:
         except PolicyInvalidError as error:
             if not self._published or not await self._serve_last():
                 raise
-            await self._reject(str(error), seen=not isinstance(error, PolicyUnreadableError))
+            await self._reject(refused_by(error))
 
     async def run(self) -> None:
         """Watch the files and the engine until cancelled."""
@@ -217,33 +218,23 @@ class ManagedPolicies:
         await self._report(PolicyEventKind.CACHE_REFUSED, f"{path}: {NOT_AS_BUILT}")
 
     async def _reload(self) -> None:
-        try:
-            accepted = await self._load()
-        except (PolicyUnreadableError, OSError) as error:
-            self._reader.forget()  # not an error of the policy: the next check tries again
-            await self._reject(str(error), seen=False)
-        except PolicyInvalidError as error:
-            await self._reject(str(error))
-        except ConfigurationError as error:
-            self._reader.forget()
-            await self._reject(str(error))
-        except Exception as error:  # noqa: BLE001 - whatever a policy breaks, the served one stays
-            self._on_error(error)
-            await self._reject(f"internal error while loading: {type(error).__name__}: {error}")
+        loaded = await load_or_refuse(self._load, self._reader, self._on_error)
+        if isinstance(loaded, Refused):
+            await self._reject(loaded)
         else:
-            self._status = replace(self._status, reloads_accepted=self._status.reloads_accepted + accepted)
+            self._status = replace(self._status, reloads_accepted=self._status.reloads_accepted + loaded)
 
-    async def _reject(self, why: str, *, seen: bool = True) -> None:
+    async def _reject(self, refused: Refused) -> None:
         """Record that the newest policy cannot be served. Reports it once.
 
         A policy that was read and rejected does not make the served one stale: a bad push alone stops nothing.
         """
-        why = why.encode(errors="backslashreplace").decode()  # a file name need not be UTF-8, but the record must
+        why = refused.why
         reported = why == self._status.last_error
-        refused = self._status.reloads_refused + (not reported)
+        refusals = self._status.reloads_refused + (not reported)
         now = self._clock.wall_us()
-        self._status = replace(self._status.with_error(why, now), reloads_refused=refused)
-        if seen:
+        self._status = replace(self._status.with_error(why, now), reloads_refused=refusals)
+        if refused.seen:
             self._seen()
         else:
             self._status = self._status.with_source_unseen(now)

@@ -1,14 +1,14 @@
-"""Read the policy from releases at an address. A release is checked, and built again, before it is served."""
+"""Read the policy from releases at an address. A release is verified, and built again, before it is served."""
 
 from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from placet.engine.download import DownloadError
 from placet.kernel.errors import ConfigurationError, Diagnostic, PolicyInvalidError, PolicyUnreadableError
-from placet.policy.bundles.bundle import Bundle, bundle_of
+from placet.policy.bundles.bundle import Bundle, bundle_of, unchecked_bundle
 from placet.policy.bundles.release import read_release
 from placet.policy.bundles.signatures import read_verification_keys
 from placet.policy.checks.rules_apart import check_rules_apart
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from placet.engine.download import Download, Releases
     from placet.engine.served_revision import Engine
     from placet.engine.source import Source
+    from placet.policy.bundles.release import Release
 
 POLL_SECONDS: Final = 1.0
 """Interval of requests to a server that does not wait for a change, and after an error."""
@@ -35,23 +36,31 @@ class Published:
     verification_key: Path | None  # PEM with one or more public keys; None: releases need no signature
 
 
+class Build(Protocol):
+    """Builds the bundle of a release. Blocks."""
+
+    def __call__(self, release: Release, needed: Collection[str], on_mismatch: Callable[[Path], None], /) -> Bundle:
+        """Return the bundle. `needed` and `on_mismatch` are as in `build_bundle`, and so are the errors."""
+        ...
+
+
 class PolicyUrl:
     """Reads bundles from an address, as `PolicyFolder` does from a folder.
 
-    What was received is never served as it is: a release whose signature holds is built and checked again here, and
-    must give the revision that it names.
+    What was received is never served as it is: a release whose signature holds is built again here, and must give the
+    revision that it names.
     """
 
     def __init__(
         self,
         published: Published,
         source: Source,
-        engine: Engine,
+        build: Build,
         on_cache_refused: Callable[[Path], Awaitable[None]],
     ) -> None:
         self._published = published
         self._source = source
-        self._engine = engine
+        self._build = build
         self._on_cache_refused = on_cache_refused
         self._content: bytes | None = None  # the newest that was received completely
         self._tag = ""
@@ -128,7 +137,6 @@ class PolicyUrl:
 
     async def _evaluate(self, content: bytes, needed: Collection[str]) -> Bundle | PolicyInvalidError:
         """Return the bundle of a release, or why it is not served. Raises ConfigurationError and OSError."""
-        await asyncio.to_thread(self._engine.require_program)
         refused: list[Path] = []
         try:
             return await asyncio.to_thread(self._bundle, content, needed, refused.append)
@@ -142,9 +150,27 @@ class PolicyUrl:
     def _bundle(self, content: bytes, needed: Collection[str], on_mismatch: Callable[[Path], None]) -> Bundle:
         key = self._published.verification_key
         release = read_release(content, read_verification_keys(key) if key is not None else ())
-        opa, cache_dir = self._engine.opa, self._source.cache_dir
-        bundle = bundle_of(release.tree, opa, cache_dir, on_mismatch, needed, check_rules_apart)
-        if bundle.revision != release.revision:
-            what = f"names the revision {release.revision}, but its files give {bundle.revision}"
-            raise PolicyInvalidError([Diagnostic("the bundle", what, "build it with `placet policy bundle`")])
+        bundle = self._build(release, needed, on_mismatch)
+        release.require_revision(bundle)
         return replace(bundle, git_commit=release.git_commit, created_at_us=release.created_at_us)
+
+
+def checked_by(engine: Engine, cache_dir: Path) -> Build:
+    """Return what builds and checks releases for an OPA of this server."""
+
+    def build(release: Release, needed: Collection[str], on_mismatch: Callable[[Path], None]) -> Bundle:
+        engine.require_program()
+        return bundle_of(release.tree, engine.opa, cache_dir, on_mismatch, needed, check_rules_apart)
+
+    return build
+
+
+def loaded_elsewhere(release: Release, _needed: Collection[str], _on_mismatch: Callable[[Path], None]) -> Bundle:
+    """Build a release that an external OPA loads as it is. Its rules were checked when it was released.
+
+    Raises PolicyInvalidError when OPA would load something else than was built from the files in it.
+    """
+    bundle = unchecked_bundle(release.tree)
+    release.require_revision(bundle)
+    release.require_loaded(bundle)
+    return bundle

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from placet.decision.ports import PolicySource
 from placet.engine.client import OpaClient
-from placet.engine.download import bearer, releases_at
+from placet.engine.download import TrustedPool, bearer, releases_at
 from placet.engine.external import CANARY_INTERVAL_SECONDS, ExternalPolicies
+from placet.engine.external_releases import ExternalEngine, ExternalReleases
 from placet.engine.http import Address
 from placet.engine.managed import ManagedPolicies
 from placet.engine.patience import Patience
 from placet.engine.pinned_program import PinnedProgram
-from placet.engine.policy_url import Published
+from placet.engine.policy_url import PolicyUrl, Published, loaded_elsewhere
 from placet.engine.served_revision import Engine
 from placet.engine.source import CONFIRM_INTERVAL_SECONDS, Source
 from placet.policy.bundles.removal_confirmation import RemovalConfirmation
@@ -60,7 +61,7 @@ class RunningPolicies(PolicySource, Protocol):
 
 def build_policies(
     settings: Settings, clock: Clock, observer: ServerObserver, listener: Listener | None = None
-) -> ManagedPolicies | ExternalPolicies:
+) -> ManagedPolicies | ExternalPolicies | ExternalReleases:
     """Return the policy source that the settings choose. It is not started yet.
 
     `listener` receives the events of a managed OPA; without it the observer does. Raises ConfigurationError when OPA is
@@ -68,51 +69,86 @@ def build_policies(
     """
     memory = LedgerMemory(observer.open_ledger, clock, settings.replica_id)
     observer.on_activated = memory.activated
+    published = published_by(settings)
+    if settings.opa_address and published is not None:
+        return _external_releases(settings, clock, observer, memory, published)
     if settings.opa_address:
         return _external(settings, clock, observer)
-    return _managed(settings, clock, observer, memory, listener or observer.policy_event)
+    return _managed(settings, clock, observer, memory, published, listener or observer.policy_event)
 
 
 def _external(settings: Settings, clock: Clock, observer: ServerObserver) -> ExternalPolicies:
     timeout_seconds, age_max_seconds = settings.opa_timeout_ms / 1_000, age_seconds_max(settings)
-    client = OpaClient(
+    return ExternalPolicies(
+        _client(settings, observer),
+        load_agent_policies(settings.rego_dir),
+        clock,
+        observer.policy_event,
+        timeout_seconds,
+        min(CANARY_INTERVAL_SECONDS, age_max_seconds / CHECKS_PER_MAX_AGE),
+        age_max_seconds,
+    )
+
+
+def _external_releases(
+    settings: Settings, clock: Clock, observer: ServerObserver, memory: LedgerMemory, published: Published
+) -> ExternalReleases:
+    age_max_seconds = age_seconds_max(settings)
+    engine = ExternalEngine(
+        _client(settings, observer),
+        settings.opa_timeout_ms / 1_000,
+        min(CANARY_INTERVAL_SECONDS, age_max_seconds / CHECKS_PER_MAX_AGE),
+        age_max_seconds,
+        observer.engine_failure,
+    )
+
+    async def no_cache(_path: Path) -> None:
+        """Do nothing: nothing is built that is kept."""
+
+    reader = PolicyUrl(published, _source(settings), loaded_elsewhere, no_cache)
+    confirmation, root = _confirmation(settings, observer, memory), settings.policy_root
+    return ExternalReleases(engine, reader, confirmation, root, clock, observer.policy_event, observer.error)
+
+
+def _client(settings: Settings, observer: ServerObserver) -> OpaClient:
+    timeout_seconds = settings.opa_timeout_ms / 1_000
+    return OpaClient(
         Address.parse(settings.opa_address),
         timeout_seconds=timeout_seconds,
         expected_revision=settings.opa_required_revision,
         on_failure=observer.engine_failure,
         patience=Patience.within(timeout_seconds),
     )
-    interval_seconds = min(CANARY_INTERVAL_SECONDS, age_max_seconds / CHECKS_PER_MAX_AGE)
-    return ExternalPolicies(
-        client,
-        load_agent_policies(settings.rego_dir),
-        clock,
-        observer.policy_event,
-        timeout_seconds,
-        interval_seconds,
-        age_max_seconds,
-    )
 
 
 def _managed(
-    settings: Settings, clock: Clock, observer: ServerObserver, memory: LedgerMemory, listener: Listener
+    settings: Settings,
+    clock: Clock,
+    observer: ServerObserver,
+    memory: LedgerMemory,
+    published: Published | None,
+    listener: Listener,
 ) -> ManagedPolicies:
-    opa, age_max_seconds = find_opa(settings.opa_path), age_seconds_max(settings)
-    engine = engine_of(settings, opa.path, observer)
+    opa = find_opa(settings.opa_path)
+    engine, confirmation = engine_of(settings, opa.path, observer), _confirmation(settings, observer, memory)
+    source = _source(settings)
+    return ManagedPolicies(source, engine, clock, listener, observer.error, opa.version, confirmation, published)
+
+
+def _source(settings: Settings) -> Source:
+    age_max_seconds = age_seconds_max(settings)
     interval_seconds = min(CONFIRM_INTERVAL_SECONDS, age_max_seconds / CHECKS_PER_MAX_AGE)
-    source = Source(settings.policy_root, settings.bundles_dir, interval_seconds, age_max_seconds)
-    confirmation = RemovalConfirmation(
-        memory, settings.bundles_dir, observer.error, enabled=settings.confirm_policy_removals
-    )
-    return ManagedPolicies(
-        source, engine, clock, listener, observer.error, opa.version, confirmation, published_by(settings)
-    )
+    return Source(settings.policy_root, settings.bundles_dir, interval_seconds, age_max_seconds)
+
+
+def _confirmation(settings: Settings, observer: ServerObserver, memory: LedgerMemory) -> RemovalConfirmation:
+    return RemovalConfirmation(memory, settings.bundles_dir, observer.error, enabled=settings.confirm_policy_removals)
 
 
 def published_by(settings: Settings) -> Published | None:
     """Return where the policy is published; None when it is read from a folder.
 
-    Raises ConfigurationError when a key or token cannot be read.
+    Raises ConfigurationError when a key, a token or a CA cannot be read.
     """
     if not settings.policy_url:
         return None
@@ -121,7 +157,9 @@ def published_by(settings: Settings) -> Published | None:
     if key is not None:
         read_verification_keys(key)
     bearer(token_file)
-    return Published(settings.policy_url, releases_at(settings.policy_url, token_file), key)
+    ca_file = Path(settings.policy_url_ca_file) if settings.policy_url_ca_file else None
+    TrustedPool(ca_file).current()
+    return Published(settings.policy_url, releases_at(settings.policy_url, token_file, ca_file), key)
 
 
 def engine_of(settings: Settings, opa: Path, observer: ServerObserver) -> Engine:

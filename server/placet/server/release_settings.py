@@ -24,11 +24,18 @@ class ReleaseSettings(BaseSettings):
         description="File with the bearer token for policy_url, read for each request. Empty: none is sent.",
         examples=["/etc/placet/policy-token"],
     )
+    policy_url_ca_file: str = Field(
+        default="",
+        description="File with the CA certificates, in PEM, that sign the certificate of policy_url, read for each "
+        "request. Empty: those of the system.",
+        examples=["/etc/placet/policy-ca.pem"],
+    )
     policy_url: str = Field(
         default="",
         validate_default=True,
-        description="Address of the policy bundle, https://host/path, file:///path, or http:// on this machine, for a "
-        "managed OPA. Read instead of rego_dir, and read again when it changes. Empty: read rego_dir.",
+        description="Address of the policy bundle, https://host/path, file:///path, or http:// on this machine. Read "
+        "instead of rego_dir, and read again when it changes. With opa_address, OPA must pull the same bundle. Empty: "
+        "read rego_dir.",
         examples=["https://policy.example.com/bundle.tar.gz"],
     )
 
@@ -37,14 +44,17 @@ class ReleaseSettings(BaseSettings):
     def _check_policy_url(cls, value: str, info: ValidationInfo) -> str:
         data = info.data
         if not value:
-            for name in ("policy_verification_key", "policy_token_file"):
+            for name in ("policy_verification_key", "policy_token_file", "policy_url_ca_file"):
                 if data.get(name):
                     raise ValueError(f"is empty, but {name} is set; set both, or remove it")
             return value
         check_policy_url(value)
-        is_file = urlsplit(value).scheme == "file"
+        scheme = urlsplit(value).scheme
+        is_file = scheme == "file"
         if not is_file and not data.get("policy_verification_key"):
             raise ValueError("needs policy_verification_key, so that only signed policy is served")
         if is_file and data.get("policy_token_file"):
             raise ValueError("is a file, which takes no policy_token_file; remove it")
+        if scheme != "https" and data.get("policy_url_ca_file"):
+            raise ValueError("is not https://, which takes no policy_url_ca_file; remove it")
         return value

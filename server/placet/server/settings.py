@@ -111,7 +111,7 @@ class Settings(ReleaseSettings, ListeningSettings):
     opa_required_revision: str = Field(
         default="",
         description="Policy revision that an external OPA must serve; any other revision is denied. Empty: any "
-        "revision. Needs opa_address.",
+        "revision. Needs opa_address, and no policy_url.",
         examples=["3f9a0c51"],
     )
     opa_timeout_ms: _Count = Field(
@@ -141,7 +141,8 @@ class Settings(ReleaseSettings, ListeningSettings):
     confirm_policy_removals: bool = Field(
         default=True,
         description="Hold back a policy that removes restrictions, or that lacks the end of a file, until a person "
-        "runs `placet policy confirm`. False: activate it immediately. Has no effect with opa_address.",
+        "runs `placet policy confirm`. False: activate it immediately. Has no effect with opa_address but no "
+        "policy_url.",
         examples=["true"],
     )
     queue_depth_max: _Count = Field(
@@ -325,11 +326,9 @@ class Settings(ReleaseSettings, ListeningSettings):
 
     @field_validator("opa_address")
     @classmethod
-    def _check_opa_address(cls, value: str, info: ValidationInfo) -> str:
+    def _check_opa_address(cls, value: str) -> str:
         if value:
             check_opa_address(value)
-            if info.data.get("policy_url"):
-                raise ValueError("is an external OPA, but policy_url is for a managed one; remove one of the two")
         return value
 
     @field_validator("opa_path", "opa_required_revision")
@@ -342,6 +341,8 @@ class Settings(ReleaseSettings, ListeningSettings):
             raise ValueError("is for a managed OPA, but opa_address names an external one; remove one of the two")
         if value and info.field_name == "opa_required_revision" and not external:
             raise ValueError("is for an external OPA; set opa_address as well, or remove it")
+        if value and info.field_name == "opa_required_revision" and info.data.get("policy_url"):
+            raise ValueError("is not needed: OPA must serve the bundle of policy_url; remove it")
         return value
 
     @field_validator("approval_url")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import socket
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from placet import sdk
 from placet.cli.doctor.check import Check, failed, not_checked, passed
 from placet.cli.doctor.own_server import own_pid, worker_checks
-from placet.cli.doctor.published_policy import published_check
+from placet.cli.doctor.published_policy import published_check, published_release
 from placet.cli.doctor.running_server import disk_check, external_opa_check, server_checks
 from placet.kernel.errors import ConfigurationError, PolicyInvalidError
 from placet.matching.addresses import split_address
@@ -28,9 +29,10 @@ from placet.storage.database import require_its_key
 from placet.storage.migrate import SchemaState, db_status
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from placet.server.settings import Settings
+    from placet.tenants.policy import TenantPolicy
 
 PYTHON_MIN: Final = (3, 11)
 PYTHON_END: Final = (3, 14)
@@ -87,11 +89,14 @@ def _opa(settings: Settings) -> Check:
     if not settings.opa_address:
         opa = find_opa(settings.opa_path)
         return passed("opa", f"{opa.version} at {opa.path}, SHA-256 {opa.sha256}")
-    try:
-        agent_policies = load_agent_policies(settings.rego_dir)
-    except PolicyInvalidError:  # the next check reports it
-        agent_policies = {}
-    return external_opa_check(settings, agent_policies)
+    agent_policies: Mapping[str, TenantPolicy] = {}
+    revision = settings.opa_required_revision
+    with contextlib.suppress(ConfigurationError, PolicyInvalidError):  # the next check reports it
+        if settings.policy_url:
+            revision = published_release(settings).revision
+        else:
+            agent_policies = load_agent_policies(settings.rego_dir)
+    return external_opa_check(settings, agent_policies, revision)
 
 
 def _policies(settings: Settings) -> Check:

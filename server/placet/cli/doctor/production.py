@@ -127,8 +127,9 @@ def _clock(settings: Settings) -> Check:
 
 
 def _removals(settings: Settings) -> Check:
-    if settings.confirm_policy_removals or settings.opa_address:
-        return passed("policy removals", "held for a person" if not settings.opa_address else "up to the external OPA")
+    up_to_opa = bool(settings.opa_address) and not settings.policy_url
+    if settings.confirm_policy_removals or up_to_opa:
+        return passed("policy removals", "up to the external OPA" if up_to_opa else "held for a person")
     detail = "confirm_policy_removals is false: a policy file that was cut off may allow more at once"
     return failed("policy removals", detail, "remove the setting")
 

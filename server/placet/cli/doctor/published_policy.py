@@ -13,6 +13,7 @@ from placet.policy.bundles.signatures import read_verification_keys
 from placet.server.policies import published_by
 
 if TYPE_CHECKING:
+    from placet.policy.bundles.release import Release
     from placet.server.settings import Settings
 
 
@@ -21,6 +22,13 @@ def published_check(settings: Settings) -> Check:
 
     Raises ConfigurationError and PolicyInvalidError.
     """
+    release = published_release(settings)
+    created = f", created at {rfc3339(release.created_at_us)}" if release.created_at_us else ""
+    return passed("policies", f"{settings.policy_url}: revision {release.revision}{created}")
+
+
+def published_release(settings: Settings) -> Release:
+    """Download the release of `policy_url` and verify it. Raises ConfigurationError and PolicyInvalidError."""
     published = published_by(settings)
     if published is None:
         raise AssertionError("called with policy_url")
@@ -28,7 +36,6 @@ def published_check(settings: Settings) -> Check:
     try:
         content = published.releases.get("", 0.0).content or b""
     except DownloadError as error:
-        raise ConfigurationError(f"{published.url}: {error}; see policy_url and policy_token_file") from error
-    release = read_release(content, keys)
-    created = f", created at {rfc3339(release.created_at_us)}" if release.created_at_us else ""
-    return passed("policies", f"{published.url}: revision {release.revision}{created}")
+        remedy = "see policy_url, policy_token_file and policy_url_ca_file"
+        raise ConfigurationError(f"{published.url}: {error}; {remedy}") from error
+    return read_release(content, keys)

@@ -50,17 +50,20 @@ def disk_check(data_dir: Path) -> Check:
     return passed("disk space", f"{existing}: {free // _MIB:,} MiB left")
 
 
-def external_opa_check(settings: Settings, agent_policies: Mapping[str, TenantPolicy]) -> Check:
-    """Check that the external OPA answers the canary at the expected revision and knows the tenants of `rego_dir`."""
+def external_opa_check(settings: Settings, agent_policies: Mapping[str, TenantPolicy], expected_revision: str) -> Check:
+    """Check that the external OPA answers the canary at the expected revision and knows the tenants.
+
+    An empty `expected_revision` accepts any.
+    """
     client = OpaClient(
         Address.parse(settings.opa_address),
         timeout_seconds=CANARY_TIMEOUT_SECONDS,
-        expected_revision=settings.opa_required_revision,
+        expected_revision=expected_revision,
         on_failure=lambda _rule_id, _cause: None,
     )
 
     async def ask() -> tuple[str, str]:
-        verdict = await ask_canary(client, CANARY_TIMEOUT_SECONDS, settings.opa_required_revision)
+        verdict = await ask_canary(client, CANARY_TIMEOUT_SECONDS, expected_revision)
         if isinstance(verdict, Indeterminate):
             return "", f"{verdict.rule_id}: {verdict.cause}"
         revision = verdict.policy_revision
@@ -68,7 +71,11 @@ def external_opa_check(settings: Settings, agent_policies: Mapping[str, TenantPo
 
     revision, problem = asyncio.run(ask())
     if problem:
-        remedy = "start OPA with the policy of rego_dir, or correct opa_address or opa_required_revision"
+        remedy = (
+            "let OPA pull the bundle of policy_url, or correct opa_address"
+            if settings.policy_url
+            else "start OPA with the policy of rego_dir, or correct opa_address or opa_required_revision"
+        )
         return failed("opa", f"external, at {settings.opa_address}: {problem}", remedy)
     return passed("opa", f"external, at {settings.opa_address}: answers the canary at revision {revision}")
 

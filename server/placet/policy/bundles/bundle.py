@@ -11,7 +11,7 @@ import errno
 import json
 import os
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -50,7 +50,7 @@ _NO_SPACE: Final = "no space left on device"
 class Bundle:
     """A bundle that passed every check."""
 
-    path: Path  # the copy in the cache, for people
+    path: Path  # the copy in the cache, for people; the folder of one that is not stored
     revision: str
     agent_policies: Mapping[str, TenantPolicy]  # by tenant
     content: bytes
@@ -87,26 +87,36 @@ def bundle_of(
     rules: Callable[[PolicyTree, Path], RuleCheck] = check_rules,
 ) -> Bundle:
     """Build the bundle of a tree, like `build_bundle`."""
+    bundle = unchecked_bundle(tree)
+    cache = BundleCache(cache_dir, on_mismatch)
+    if not cache.contains(bundle.revision, bundle.content):
+        try:
+            cache_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+            tenants = tenants_document(bundle.agent_policies)
+            with staged(tree, tests=False, tenants=tenants, parent=cache_dir) as stage:
+                problems = serving_problems(tree, bundle.agent_policies, stage, opa, rules)
+                if problems:
+                    raise PolicyInvalidError(problems)
+                _check_with_opa(tree, stage, opa, bundle.content)
+            cache.store(bundle.revision, bundle.content)
+            cache.prune({bundle.revision, *needed})
+        except OSError as error:
+            remedy = remedy_for(error, "make it writable or set data_dir")
+            raise ConfigurationError(f"{cache_dir}: cannot be written: {error.strerror}; {remedy}") from error
+    return replace(bundle, path=cache.path(bundle.revision))
+
+
+def unchecked_bundle(tree: PolicyTree) -> Bundle:
+    """Build the bundle of a tree without OPA: it passed no check but those of the tenants' files, and is not stored.
+
+    Raises PolicyInvalidError for invalid tenants' files.
+    """
     policies = parse_tenants(tree)
     tenants = tenants_document(policies)
     revision = _revision(tree, tenants)
     content = pack(_members(hardened(tree), tenants, compiled_files(tree, policies), revision))
     forget_tokens()
-    cache = BundleCache(cache_dir, on_mismatch)
-    if not cache.contains(revision, content):
-        try:
-            cache_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with staged(tree, tests=False, tenants=tenants, parent=cache_dir) as stage:
-                problems = serving_problems(tree, policies, stage, opa, rules)
-                if problems:
-                    raise PolicyInvalidError(problems)
-                _check_with_opa(tree, stage, opa, content)
-            cache.store(revision, content)
-            cache.prune({revision, *needed})
-        except OSError as error:
-            remedy = remedy_for(error, "make it writable or set data_dir")
-            raise ConfigurationError(f"{cache_dir}: cannot be written: {error.strerror}; {remedy}") from error
-    return Bundle(cache.path(revision), revision, policies, content, tree)
+    return Bundle(tree.root, revision, policies, content, tree)
 
 
 def _revision(tree: PolicyTree, tenants: bytes) -> str:

@@ -21,7 +21,7 @@ from placet.policy.files.tree import tree_of
 from placet.policy.toolchain.binary import opa_version
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from placet.policy.bundles.bundle import Bundle
     from placet.policy.bundles.signatures import SigningKey, VerificationKey
@@ -36,6 +36,7 @@ SOURCE: Final = "/source.tar.gz"
 METADATA: Final = "placet"
 ROOT: Final = Path("bundle")
 """What problems in the files of a release name as their folder."""
+_REBUILD: Final = "build it with `placet policy bundle`"
 _SECOND_US: Final = 1_000_000
 
 
@@ -47,6 +48,23 @@ class Release:
     created_at_us: int  # 0 when it does not say
     git_commit: str
     tree: PolicyTree
+    loaded: Mapping[str, bytes]
+    """The files that OPA loads, by name."""
+
+    def require_revision(self, bundle: Bundle) -> None:
+        """Raise PolicyInvalidError unless its files give the revision that it names. `bundle` was built from them."""
+        if bundle.revision != self.revision:
+            what = f"names the revision {self.revision}, but its files give {bundle.revision}"
+            raise PolicyInvalidError([_problem(what, _REBUILD)])
+
+    def require_loaded(self, bundle: Bundle) -> None:
+        """Raise PolicyInvalidError unless the files that OPA loads are those of the bundle."""
+        built = _loaded(unpack(bundle.content))
+        if different := sorted(
+            name for name in built.keys() | self.loaded.keys() if built.get(name) != self.loaded.get(name)
+        ):
+            what = f"has for OPA other files than were built from its source: {', '.join(different[:3])}"
+            raise PolicyInvalidError([_problem(what, _REBUILD)])
 
 
 def make_release(
@@ -101,7 +119,12 @@ def read_release(content: bytes, keys: Sequence[VerificationKey]) -> Release:
         raise _unreadable(f"holds no policy that can be read: {error}") from error
     if keys and not created_at_us:
         raise PolicyInvalidError([_problem("does not say when it was created", "build it with --signing-key")])
-    return Release(revision, created_at_us, str(metadata.get("git_commit", "")), tree_of(ROOT, source))
+    commit = str(metadata.get("git_commit", ""))
+    return Release(revision, created_at_us, commit, tree_of(ROOT, source), _loaded(files))
+
+
+def _loaded(files: Mapping[str, bytes]) -> Mapping[str, bytes]:
+    return {name: content for name, content in files.items() if name not in {MANIFEST, SOURCE, SIGNATURES}}
 
 
 def _require_version(metadata: Any) -> None:  # noqa: ANN401 - any JSON

@@ -153,7 +153,7 @@ def accept_clock_command(
 
 def _has_no_served_policy(settings: Settings) -> bool:
     """Return whether no policy that was served before is left to compare the next one with."""
-    if settings.opa_address or any(settings.bundles_dir.glob("*.tgz")):
+    if (settings.opa_address and not settings.policy_url) or any(settings.bundles_dir.glob("*.tgz")):
         return False
     return settings.database.find_trail((), ()).empty
 
