@@ -144,6 +144,8 @@ async def test_an_attack_proves_nothing(name: str) -> None:
         await verifier.principal(token(), "peer")
     assert error.value.reason == "CREDENTIAL_INVALID"
     assert found in str(error.value)
+    assert str(error.value).isprintable(), "it is recorded, and sent to the caller"
+    assert token() not in f"{error.value}{error.value.cause}" or name == "no JWT"
     assert len(verifier._callers) == 0
 
 

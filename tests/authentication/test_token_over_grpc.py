@@ -75,7 +75,7 @@ def refused(caller: TokenCaller, **fields: Any) -> Refusal:
 def test_the_record_names_the_program(server: Server, runtime: tuple[TokenCaller, str]) -> None:
     decision = runtime[0].authorize()
     [record] = [each for each in server.records("decision.made") if decision.decision_id in str(each)]
-    assert record["body"]["caller"] == "token:runtime"
+    assert record["body"]["caller"] == "token:acme/runtime"
 
 
 def test_two_tokens_of_one_person_are_one_caller(server: Server, admin: TokenCaller) -> None:

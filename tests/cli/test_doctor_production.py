@@ -36,6 +36,7 @@ def safe(data_dir: Path, tmp_path: Path, placet: Placet, monkeypatch: pytest.Mon
     kept.write_text(placet("audit", "checkpoint").out)
     for name in ("auth.toml", "tls.crt", "tls.key"):
         (data_dir.parent / name).touch(0o600)
+    (data_dir.parent / "auth.toml").write_text('accept = ["token"]')
     (data_dir.parent / "rego").mkdir()
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     monkeypatch.setattr(production, "clock_state", lambda: True)
@@ -101,6 +102,23 @@ def auth_writable(folder: Path) -> None:
     (folder / "auth.toml").chmod(0o606)
 
 
+def people_twice(folder: Path) -> None:
+    issuer = """
+[[issuers]]
+issuer = "https://%s.example"
+audience = "placet"
+algorithms = "RS256"
+people = true
+people_when = {groups = "employees"}
+grants = [{role = "approver", tenants = "acme"}]
+"""
+    (folder / "auth.toml").write_text('accept = ["jwt"]\n' + issuer % "one" + issuer % "other")
+
+
+def auth_wrong(folder: Path) -> None:
+    (folder / "auth.toml").write_text("accept = []")
+
+
 def auth_missing(folder: Path) -> None:
     (folder / "auth.toml").unlink()
 
@@ -115,6 +133,8 @@ def auth_missing(folder: Path) -> None:
         (policy_writable, "policy files", "acme.yaml"),
         (auth_writable, "authentication", "auth.toml"),
         (auth_missing, "authentication", "auth.toml"),
+        (auth_wrong, "people", "accept: "),
+        (people_twice, "people", "issuers[0] and issuers[1]: a person with an account at both is two people in acme"),
     ],
 )
 def test_unsafe_files(safe: dict[str, Any], break_it: Callable[[Path], None], name: str, detail: str) -> None:

@@ -135,6 +135,18 @@ def test_what_was_not_signed_is_unreadable(
         read_release(pack(files), keys)
 
 
+def test_a_path_that_leads_out_of_the_policy_is_refused(bundle: Bundle, algorithm: str, public_key: Path) -> None:
+    """Also in a bundle that a trusted key signed: its files are written below a temporary folder."""
+    files = unpack(signed(bundle, algorithm))
+    source = unpack(files[SOURCE])
+    for name in ("../evil.rego", "/srv/evil.rego", "schemas/../../evil.json", "config/../../../evil/data.json"):
+        changed = {**files, SOURCE: pack({**source, name: b"package evil"})}
+        del changed[SIGNATURES]
+        changed[SIGNATURES] = signatures_of(changed, ALGORITHMS[algorithm], "default")
+        with pytest.raises(PolicyInvalidError, match="is no path within the folder"):
+            read_release(pack(changed), read_verification_keys(public_key))
+
+
 def test_half_of_it_is_unreadable(bundle: Bundle) -> None:
     release = signed(bundle, "EdDSA")
     with pytest.raises(PolicyUnreadableError, match=r"is not a tar\.gz"):

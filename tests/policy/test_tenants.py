@@ -159,7 +159,7 @@ def test_a_file_that_is_none(rego_dir: Path, text: str, said: str) -> None:
 
 def test_a_file_whose_name_is_no_tenant(rego_dir: Path) -> None:
     write(rego_dir, "agent_policy: {}", "Acme Corp.yaml")
-    remedy = "rename the file: 1 to 64 of a-z 0-9 _ -, a letter or digit first"
+    remedy = "rename the file: 1 to 64 characters of [a-z0-9_-], a letter or digit first"
     assert problems(rego_dir) == [f"config/Acme Corp.yaml: 'Acme Corp' is not a tenant id ({remedy})"]
 
 

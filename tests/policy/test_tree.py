@@ -9,7 +9,7 @@ import pytest
 from placet.kernel.errors import PolicyInvalidError
 from placet.policy.files import folder as folder_module
 from placet.policy.files.folder import source_digest
-from placet.policy.files.tree import read_tree
+from placet.policy.files.tree import read_tree, tree_of
 
 
 def problems(rego_dir: Path) -> list[str]:
@@ -197,3 +197,27 @@ def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
     for read in (read_tree, source_digest):
         with pytest.raises(PolicyInvalidError, match=r"no such folder .*--rego-dir"):
             read(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../evil.rego",
+        "policy/../../evil.rego",
+        "policy/../evil.rego",
+        "/srv/evil.rego",
+        "./evil.rego",
+        "policy//evil.rego",
+        "policy/./evil.rego",
+        "policy/evil\0.rego",
+        "..",
+        "",
+    ],
+)
+def test_no_file_leads_out_of_the_tree_or_takes_the_place_of_another(name: str) -> None:
+    """A bundle can hold such names, a folder cannot."""
+    right = {"capabilities.json": b"{}", "schemas/input.json": b"{}", "policy/evil.rego": b"package policy"}
+    assert tree_of(Path("bundle"), right).modules == {"policy/evil.rego": b"package policy"}
+    with pytest.raises(PolicyInvalidError, match="is no path within the folder") as raised:
+        tree_of(Path("bundle"), {**right, name: b"package evil"})
+    assert str(raised.value).isprintable()

@@ -39,6 +39,19 @@ def test_a_refused_request_is_not_counted() -> None:
     assert waits[2:] == [pytest.approx(0.5)] * 48
 
 
+def test_several_at_once() -> None:
+    time = Time()
+    limit = RateLimit(4, time)
+    assert limit.take("a", 4) == 0.0
+    assert limit.take("a", 2) == pytest.approx(0.5)
+    time.now += 0.5
+    assert limit.take("a", 3) == pytest.approx(0.25)
+    assert limit.take("a", 2) == 0.0
+    assert limit.take("a") == pytest.approx(0.25)
+    assert limit.take("b", 5) == pytest.approx(0.25), "there is never room for more than a burst"
+    assert limit.take("b", 4) == 0.0
+
+
 def test_keys_have_separate_buckets() -> None:
     limit = RateLimit(1, Time())
     assert [limit.take("a"), limit.take("b")] == [0.0, 0.0]

@@ -6,9 +6,15 @@ import orjson
 import pytest
 
 from placet.audit.records import RecordKind
-from placet.identity.model import Role, UserAssertion
+from placet.identity.model import Grant, Role, UserAssertion
 from placet.kernel.errors import FailedPreconditionError, InvalidRequestError, NotFoundError
-from placet.kernel.limits import TOKEN_TTL_SECONDS_DEFAULT, TOKEN_TTL_SECONDS_MAX, TOKENS_MAX
+from placet.kernel.limits import (
+    PRINCIPAL_BYTES_MAX,
+    TOKEN_TENANTS_MAX,
+    TOKEN_TTL_SECONDS_DEFAULT,
+    TOKEN_TTL_SECONDS_MAX,
+    TOKENS_MAX,
+)
 from placet.kernel.state import StateTable
 from placet.tokens.secret import digest_of
 from placet.tokens.uses import TokenUses
@@ -33,7 +39,7 @@ async def test_a_token_proves_whom_it_was_created_for() -> None:
     found = await env.directory.find(digest_of(text))
     assert found == token
     principal = token.principal("ipv4:10.0.0.1:4000")
-    assert (principal.caller.name, principal.caller.method, principal.person) == ("token:ci", "token", "")
+    assert (principal.caller.name, principal.caller.method, principal.person) == ("token:acme/ci", "token", "")
     assert (principal.grants, principal.token_id) == ((RUNTIME,), token.token_id)
     assert token.expires_at_us == env.clock.wall + TOKEN_TTL_SECONDS_DEFAULT * 1_000_000
 
@@ -53,7 +59,49 @@ async def test_tokens_of_one_name_are_one_program() -> None:
     env = TokenEnv()
     old, new = [(await env.tokens.create(asked("CI"), "ann"))[1] for _ in range(2)]
     assert old.token_id != new.token_id
-    assert old.caller_id == new.caller_id == "token:ci"
+    assert old.caller_id == new.caller_id == "token:acme/ci"
+
+
+@pytest.mark.parametrize(
+    ("grants", "caller_id"),
+    [
+        ([RUNTIME], "token:acme/ci"),
+        ([RUNTIME, grant(Role.AUDITOR, "acme")], "token:acme/ci"),
+        ([grant(Role.OPERATOR, "globex")], "token:globex/ci"),
+        ([grant(Role.OPERATOR, "globex", "acme")], "token:acme+globex/ci"),
+        ([RUNTIME, grant(Role.OPERATOR, "globex")], "token:acme+globex/ci"),
+        ([grant(Role.OPERATOR, "*")], "token:ci"),
+        ([RUNTIME, grant(Role.OPERATOR, "*")], "token:ci"),
+    ],
+)
+async def test_programs_of_one_name_in_different_tenants_differ(grants: list[Grant], caller_id: str) -> None:
+    """No admin of other tenants can create a credential of the program."""
+    _, token = await TokenEnv().tokens.create(asked(" CI ", *grants), "ann")
+    assert token.caller_id == caller_id
+    assert len(token.caller_id) <= PRINCIPAL_BYTES_MAX
+
+
+async def test_many_tenants_are_shortened_and_still_tell_programs_apart() -> None:
+    tenants = [f"tenant-{number:02}" for number in range(TOKEN_TENANTS_MAX)]
+    env = TokenEnv()
+    one, other = [
+        (await env.tokens.create(asked("n" * 128, grant(Role.OPERATOR, *names)), "ann"))[1].caller_id
+        for names in (tenants, tenants[1:])
+    ]
+    assert one != other
+    assert all(each.startswith("token:#") and len(each) <= PRINCIPAL_BYTES_MAX for each in (one, other))
+
+
+async def test_a_person_is_the_same_in_all_tenants_and_counted_apart() -> None:
+    env = TokenEnv()
+    callers = [
+        (await env.tokens.create(asked("phone", grant(Role.AUDITOR, tenant), person=DANA), "ann"))[1]
+        .principal("")
+        .caller
+        for tenant in ("acme", "globex")
+    ]
+    assert {caller.name for caller in callers} == {DANA}
+    assert [caller.counted_as for caller in callers] == [f"acme/ {DANA}", f"globex/ {DANA}"]
 
 
 async def test_nothing_that_is_stored_has_the_text() -> None:
@@ -183,8 +231,11 @@ async def test_there_is_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
         pytest.param(asked("a" * 129), "name", id="long name"),
         pytest.param(asked("a\u200bb"), "name", id="invisible character"),
         pytest.param(asked("a\nb"), "name", id="newline"),
+        pytest.param(asked("acme/ci"), "name", id="a name that passes for a tenant's"),
+        pytest.param(asked("acme\uff0fci"), "name", id="in wide letters"),
         pytest.param(asked("ci", person="token:ci"), "person.id", id="a person named like a program"),
         pytest.param(asked("ci", person="TOKEN:ci"), "person.id", id="in capitals"),
+        pytest.param(asked("ci", person="Spiffe://example.org/a"), "person.id", id="a person named like a certificate"),
         pytest.param(asked("ci", person="\uff54oken:ci"), "person.id", id="in wide letters"),
         pytest.param(asked("ci", roles=("lead",)), "person.roles", id="roles of nobody"),
         pytest.param(asked("ci", APPROVER), "person.id", id="an approver who is no person"),

@@ -84,6 +84,8 @@ class Belongings:
     switch: str
     page_token: str
     token: str
+    permit: str
+    """The permit of `allowed`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,10 +158,11 @@ class Houses:
     def furnish(self, name: str) -> Belongings:
         """Make one of everything."""
         key = uuid.uuid4().hex
-        allowed = self.ask(VICTIM, PAY, idempotency_key=key)
+        allowed = self.ask(VICTIM, PAY, idempotency_key=key, include_permit=True)
         agreed = self.ask(VICTIM, WIRE, run_id=RUN if name == "guessed" else f"{name}_agreed")
         pending = self.ask(VICTIM, WIRE, run_id=f"{name}_waits")
         assert allowed.effect is Effect.ALLOW
+        assert allowed.permit
         assert pending.approval is not None
         assert agreed.approval is not None
         with ApprovalClient(self.server.address) as people:
@@ -179,6 +182,7 @@ class Houses:
             set_now.kill_switch.id,
             page.next_page_token,
             self.server.run(new_token_id(self.server.running.ledger)),
+            allowed.permit,
         )
 
 

@@ -102,7 +102,24 @@ def test_a_long_poll_ends_with_the_change(open_site: Site) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/none.tar.gz", "/..%2Fsecret.tar.gz", "/.bundle.tar.gz", "/a/b.tar.gz", "/x.txt"]
+    "path",
+    [
+        "/",
+        "/none.tar.gz",
+        "/..%2Fsecret.tar.gz",
+        "/../secret.tar.gz",
+        "/a/../../secret.tar.gz",
+        "/%2e%2e/secret.tar.gz",
+        "/%2e%2e%2fsecret.tar.gz",
+        "//secret.tar.gz",
+        "/..%5Csecret.tar.gz",
+        "/secret.tar.gz%00",
+        "/bundle%00.tar.gz",
+        "/bundle.tar.gz%0A",
+        "/.bundle.tar.gz",
+        "/a/b.tar.gz",
+        "/x.txt",
+    ],
 )
 def test_only_plain_names_are_served(open_site: Site, path: str) -> None:
     (open_site.folder.parent / "secret.tar.gz").write_bytes(b"secret")
@@ -141,6 +158,9 @@ def test_only_whole_signed_bundles_are_taken(
     assert put(release(1)) == 422
     assert put(release(1, ed25519.Ed25519PrivateKey.generate())) == 422
     assert put(whole, "/.hidden.tar.gz") == 400
+    assert put(whole, "/..%2Foutside.tar.gz") in {400, 404}
+    assert put(whole, "/%2e%2e/outside.tar.gz") in {400, 404}
+    assert not (tmp_path.parent / "outside.tar.gz").exists()
     with monkeypatch.context() as patch:
         patch.setattr(bundles, "RELEASE_BYTES_MAX", len(whole) - 1)
         assert put(whole) == 422

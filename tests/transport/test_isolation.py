@@ -54,10 +54,19 @@ if TYPE_CHECKING:
 
     from tests.transport.tenant_isolation import Belongings
 
-NOT_FOUND, INVALID = grpc.StatusCode.NOT_FOUND, grpc.StatusCode.INVALID_ARGUMENT
+NOT_FOUND, INVALID, DENIED = (
+    grpc.StatusCode.NOT_FOUND,
+    grpc.StatusCode.INVALID_ARGUMENT,
+    grpc.StatusCode.PERMISSION_DENIED,
+)
 SUCCEEDED = authorization_pb2.OUTCOME_STATUS_SUCCEEDED
 PERSON = {"id": "mallory", "roles": ["keeper"]}
 BY: dict[str, Any] = {"actor": {"id": "mallory"}, "reason": "curious"}
+REFERENCES = ("_id", "_key", "cursor", "page_token", "token", "permit")
+NAMES = {"budget_id", "run_id", "rule_id", "trace_id", "scope_key", "window_key", "include_permit"}
+"""Fields that only look so: each tenant has its own things of these names."""
+ELSEWHERE = {"user_token", "token"}
+"""Fields with tests of their own: test_authenticated_isolation.py and test_delegation_chain.py."""
 FROM_THE_START = base64.urlsafe_b64encode(b'{"placet":0}').decode()
 
 
@@ -112,7 +121,10 @@ ATTEMPTS: dict[str, Callable[[Belongings], Sequence[Attempt]]] = {
     "AuthorizationService.AuthorizeStream": lambda victim: [
         Attempt({"requests": [{"id": f"{n}", "request": each} for n, each in enumerate(actions(victim))]}),
     ],
-    "AuthorizationService.ReportOutcome": lambda victim: decisions(victim, status=SUCCEEDED),
+    "AuthorizationService.ReportOutcome": lambda victim: [
+        *decisions(victim, status=SUCCEEDED),
+        own(DENIED, decision_id=victim.allowed, status=SUCCEEDED, permit=victim.permit),
+    ],
     "AuthorizationService.WatchDecision": lambda victim: [
         *decisions(victim),
         *decisions(victim, cursor=FROM_THE_START),
@@ -202,6 +214,37 @@ def victim(houses: Houses) -> Victim:
 
 def test_every_rpc_has_attempts() -> None:
     assert ATTEMPTS.keys() == every_rpc().keys()
+
+
+def references(message: Message) -> set[str]:
+    """Return the fields with which a request refers to what exists: ids, keys, cursors, page tokens and permits."""
+    found = set()
+    for field in message.DESCRIPTOR.fields:
+        if field.message_type is not None and field.message_type.full_name.startswith("placet.v1."):
+            found |= {name for each in _parts(message, field) for name in references(each)}
+        elif field.name.endswith(REFERENCES) and field.name not in NAMES:
+            found.add(field.name)
+    return found
+
+
+def _parts(message: Message, field: Any) -> list[Message]:
+    value = getattr(message, field.name)
+    return (list(value) or [value.add()]) if field.is_repeated else [value]
+
+
+def given(fields: Any) -> set[str]:
+    """Return the names of all fields that the fields of a request set."""
+    if isinstance(fields, list):
+        return {name for each in fields for name in given(each)}
+    return set(fields) | given(list(fields.values())) if isinstance(fields, dict) else set()
+
+
+@pytest.mark.parametrize("name", sorted(every_rpc()))
+def test_each_reference_of_a_request_is_attempted(victim: Victim, name: str) -> None:
+    """A new field that can name what belongs to another tenant needs an attempt."""
+    expected = references(message_class(every_rpc()[name])())
+    attempted = {field for each in ATTEMPTS[name](victim.guessed) for field in given(each.fields)}
+    assert expected <= attempted | ELSEWHERE
 
 
 @pytest.mark.parametrize("name", sorted(every_rpc()))

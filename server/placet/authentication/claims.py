@@ -22,6 +22,10 @@ _CLIENTS: Final = ("cid", "client_id", "azp", "appid")
 """Claims with the id of the program that requested the token."""
 _SERVICE_ACCOUNT: Final = "system:serviceaccount:"
 """How the subjects of Kubernetes service accounts begin."""
+_KEYCLOAK_ACCOUNT: Final = "service-account-"
+"""How Keycloak names the users that belong to programs, in ``preferred_username``."""
+_GOOGLE_ACCOUNTS: Final = ".gserviceaccount.com"
+"""How the addresses of Google's service accounts end. Google says that they are verified."""
 
 
 def claim_of(claims: Claims, name: str) -> Any:  # noqa: ANN401 - any JSON value
@@ -124,7 +128,7 @@ def _is_program(claims: Claims) -> bool:
     """Return whether the token says that a program got it for itself, as the usual providers say so.
 
     Entra: ``idtyp`` is ``app``, or the subject is the object that called. Auth0: ``gty``. Okta and RFC 9068: the
-    subject is the client. Kubernetes: the subject is a service account.
+    subject is the client. Kubernetes: the subject is a service account. Keycloak and Google: the name of the account.
     """
     subject = claims.get("sub", "")
     return (
@@ -132,6 +136,8 @@ def _is_program(claims: Claims) -> bool:
         or claims.get("gty") == "client-credentials"
         or (bool(subject) and (claims.get("oid") == subject or any(claims.get(name) == subject for name in _CLIENTS)))
         or subject.startswith(_SERVICE_ACCOUNT)
+        or str(claims.get("preferred_username", "")).startswith(_KEYCLOAK_ACCOUNT)
+        or str(claims.get("email", "")).endswith(_GOOGLE_ACCOUNTS)
     )
 
 

@@ -11,7 +11,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from placet.authentication.authenticator import CREDENTIAL_EXPIRED, CREDENTIAL_INVALID
-from placet.identity.model import Principal
+from placet.identity.model import SPIFFE, Principal
 from placet.kernel.errors import UnauthenticatedError
 from placet.kernel.model import Caller
 from placet.matching.globs import glob_matches
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from placet.kernel.clock import Clock
 
 METHOD: Final = "certificate"
-SPIFFE: Final = "spiffe://"
 _CACHE: Final = 1_024
 """Certificates whose content is cached."""
 

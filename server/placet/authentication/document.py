@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 
 from placet.authentication.grants import GrantEntry, Part
 from placet.authentication.issuers import IssuerEntry  # noqa: TC001 - pydantic resolves annotations
+from placet.authentication.people import people_problems
 from placet.matching.globs import glob_error
 
 _SPIFFE_ID: Final = re.compile(r"spiffe://[a-z0-9._-]+/[^\s]+\Z")
@@ -77,12 +78,19 @@ class AuthenticationDocument(Part):
                         f"issuers[{second}].{key}: differs from issuers[{first}], which has the same issuer; write the "
                         "same in both"
                     )
-            for key in ("person_claim", "person_verified_claim"):
+            keys = ("person_claim", "person_verified_claim") if one.person_claim else ("person_claim", "caller_claim")
+            for key in keys:
                 if _has_people(one) and _has_people(other) and getattr(one, key) != getattr(other, key):
                     raise ValueError(
                         f"issuers[{second}].{key}: differs from issuers[{first}], so that one person would be two; "
                         "write the same in both"
                     )
+        return self
+
+    @model_validator(mode="after")
+    def _check_people(self) -> Self:
+        for problem in people_problems(self.issuers):
+            raise ValueError(problem)
         return self
 
     @model_validator(mode="after")

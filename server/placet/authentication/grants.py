@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from placet.identity.model import EVERY_TENANT, MAY_HOLD_EVERY_TENANT, Grant, Role, UserAssertion, is_tenant
-from placet.matching.globs import glob_error
+from placet.identity.grants import grant_problems, tenants_problem
+from placet.identity.model import Grant, Role, UserAssertion
 
 
 def _as_list(value: object) -> object:
@@ -34,28 +34,10 @@ class GrantEntry(Part):
     agents: Texts = ()
     user: UserAssertion = UserAssertion.NEVER
 
-    @field_validator("tenants")
-    @classmethod
-    def _check_tenants(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        return checked_tenants(value)
-
-    @field_validator("agents")
-    @classmethod
-    def _check_agents(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for pattern in value:
-            if error := glob_error(pattern):
-                raise ValueError(f'"{pattern}" {error}')
-        return value
-
     @model_validator(mode="after")
-    def _check_role(self) -> Self:
-        if EVERY_TENANT in self.tenants and self.role not in MAY_HOLD_EVERY_TENANT:
-            raise ValueError(f'tenants: "*" is not for the role {self.role.value}; name its tenants')
-        if self.role is Role.AGENT_RUNTIME:
-            if not self.agents:
-                raise ValueError('agents: is required for the role agent_runtime; name the agents, or ["*"] for all')
-        elif self.agents or "user" in self.model_fields_set:
-            raise ValueError(f"agents and user are for the role agent_runtime, not for {self.role.value}; remove them")
+    def _check(self) -> Self:
+        for field, problem in grant_problems(self.grant()):
+            raise ValueError(f"{field}: {problem}")
         return self
 
     def grant(self) -> Grant:
@@ -64,10 +46,7 @@ class GrantEntry(Part):
 
 
 def checked_tenants(tenants: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the tenants: names, or EVERY_TENANT alone. ValueError for others."""
-    for tenant in tenants:
-        if tenant != EVERY_TENANT and not is_tenant(tenant):
-            raise ValueError(f'"{tenant}" is no tenant; write 1 to 64 of [a-z0-9_-], a letter or digit first')
-    if EVERY_TENANT in tenants and len(tenants) > 1:
-        raise ValueError('"*" covers every tenant; leave out the others, or "*"')
+    """Return the tenants of users: names, or EVERY_TENANT alone; () for none. ValueError for others."""
+    if tenants and (problem := tenants_problem(tenants)):
+        raise ValueError(problem)
     return tenants

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
+from placet.kernel.limits import TENANT_CHARS_MAX
 from placet.matching.globs import glob_matches
 from placet.matching.names import folded
 
@@ -17,11 +18,15 @@ if TYPE_CHECKING:
 EVERY_TENANT: Final = "*"
 """A grant's tenant that covers every tenant, and what belongs to none."""
 
-_TENANT: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}\Z")
+SPIFFE: Final = "spiffe://"
+"""Begins the caller id of a program with a client certificate, and no person's id."""
+TENANT_FORM: Final = f"1 to {TENANT_CHARS_MAX} characters of [a-z0-9_-], a letter or digit first"
+"""What the name of a tenant may be, in words."""
+_TENANT: Final = re.compile(rf"[a-z0-9][a-z0-9_-]{{0,{TENANT_CHARS_MAX - 1}}}\Z")
 
 
 def is_tenant(text: str) -> bool:
-    """Return whether the text can be the name of a tenant in a grant. EVERY_TENANT cannot."""
+    """Return whether the text can be the name of a tenant, wherever one is named. EVERY_TENANT cannot."""
     return bool(_TENANT.match(text))
 
 

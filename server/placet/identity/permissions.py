@@ -85,6 +85,17 @@ def is_executor(principal: Principal | None, tenant: str) -> bool:
     return principal is not None and any(grant.covers(tenant) for grant in principal.grants_of(_EXECUTOR))
 
 
+def may_watch(principal: Principal | None, tenant: str, caller: str, agent: str) -> bool:
+    """Return whether the caller may watch the changes of a decision.
+
+    `caller` asked for the decision, about an action of `agent`. An executor watches all of its tenants; a runtime those
+    that it asked for, and those about agents that it may name.
+    """
+    if principal is None or is_executor(principal, tenant) or caller == principal.caller.name:
+        return True
+    return any(grant.covers(tenant) and grant.names_agent(agent) for grant in principal.grants_of(_RUNTIME))
+
+
 def resolved_user(
     principal: Principal, tenant: str, agent: str, user: str, roles: Sequence[str], proven: User | None
 ) -> tuple[str, Sequence[str]]:

@@ -11,7 +11,7 @@ PlacetError
 ├── AbortedError                 concurrent changes made every attempt fail
 ├── WatcherTooSlowError          the reader of a stream fell too far behind
 ├── OverloadedError              the queue is full; retry after the delay that it names
-├── RateLimitedError             the caller is beyond its limit; retry after the delay that it names
+├── RateLimitedError             the caller is beyond its limit; retry after the delay that it names, if any
 ├── DeadlinePassedError          the caller's deadline passed while the request was queued
 ├── LedgerUnavailableError       the decision could not be recorded
 ├── UnavailableError             the server is shutting down
@@ -117,11 +117,14 @@ class OverloadedError(PlacetError):
 
 
 class RateLimitedError(PlacetError):
-    """The caller is beyond a limit for each caller. `retry_after_ms` is how long it should wait."""
+    """The caller is beyond a limit for each caller. `retry_after_ms` is how long it should wait.
 
-    def __init__(self, retry_after_ms: int, what: str = "the caller is beyond its limit") -> None:
+    It is None where waiting does not help; then `what` says what does.
+    """
+
+    def __init__(self, retry_after_ms: int | None, what: str = "the caller is beyond its limit") -> None:
         self.retry_after_ms = retry_after_ms
-        super().__init__(f"{what}; try again in {retry_after_ms} ms")
+        super().__init__(what if retry_after_ms is None else f"{what}; try again in {retry_after_ms} ms")
 
 
 class DeadlinePassedError(PlacetError):

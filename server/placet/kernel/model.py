@@ -161,6 +161,16 @@ class Caller(Struct, frozen=True, gc=False):
     """Whether the credential is a program's. False without authentication, where any caller may name a person."""
     person: str = ""
     """Id of the person whose credential it is, which can differ from `name`. Empty for a program, and if unknown."""
+    owner: str = ""
+    """The tenants whose admins can create the credential, such as ``acme/``; empty for all and for other credentials.
+
+    Admins write the ids of the people of access tokens, so callers of one name but other owners are counted apart.
+    """
+
+    @property
+    def counted_as(self) -> str:
+        """The key of what is counted for an authenticated caller: one tenant's callers take nothing from another's."""
+        return f"{self.owner} {self.name}"
 
     @property
     def acting(self) -> str:

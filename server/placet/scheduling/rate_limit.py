@@ -25,14 +25,17 @@ class RateLimit:
         self._monotonic = monotonic
         self._full_at: OrderedDict[str, float] = OrderedDict()
 
-    def take(self, key: str) -> float:
-        """Return 0 and count a request of the key; or return after how many seconds there is room for it."""
+    def take(self, key: str, count: int = 1) -> float:
+        """Return 0 and count requests of the key; or return after how many seconds there is room for all of them.
+
+        There is never room for more than a burst.
+        """
         now = self._monotonic()
         full_at = max(self._full_at.get(key, now), now)
-        wait = full_at - now - self._slack
+        wait = full_at - now + (count - 1) * self._interval - self._slack
         if wait > self._interval * 1e-6:  # sums of intervals are not exact
             return wait
-        self._full_at[key] = full_at + self._interval
+        self._full_at[key] = full_at + count * self._interval
         self._full_at.move_to_end(key)
         if len(self._full_at) > KEYS_MAX:
             self._full_at.popitem(last=False)

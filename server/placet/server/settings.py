@@ -157,7 +157,8 @@ class Settings(ReleaseSettings, ListeningSettings):
         ge=0,
         le=1_000_000,
         description="How many requests each caller may send to one process in a second, after a burst of as many. "
-        "Further ones fail with RESOURCE_EXHAUSTED. Without auth_file, a caller is an address. 0: no limit.",
+        "Each action of a batch counts, so batches must not be larger. Further ones fail with RESOURCE_EXHAUSTED. "
+        "Without auth_file, a caller is an address. 0: no limit.",
         examples=["500"],
     )
     caller_streams_max: _Count = Field(

@@ -6,18 +6,14 @@ enforce later are refused as "not enforced yet". Numbers are integers or `decima
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from pydantic import model_validator
 
 from placet.kernel.exact_json import exact_json
-from placet.kernel.limits import (
-    APPROVAL_TTL_SECONDS_DEFAULT,
-    TENANT_CHARS_MAX,
-)
+from placet.kernel.limits import APPROVAL_TTL_SECONDS_DEFAULT
 from placet.kernel.model import ToolClass
 from placet.matching.names import folded
 from placet.matching.separated_globs import separated_glob_regex
@@ -41,9 +37,6 @@ if TYPE_CHECKING:
     from placet.controls.autonomy.model import Autonomy
     from placet.controls.breakers.model import BreakerSpec
     from placet.identity.delegation import DelegationRules
-
-TENANT_PATTERN: Final = re.compile(rf"[a-z0-9][a-z0-9_-]{{0,{TENANT_CHARS_MAX - 1}}}")
-"""The pattern of a tenant id, for `fullmatch`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from placet.identity.model import EVERY_TENANT, MAY_HOLD_EVERY_TENANT, Role, UserAssertion, is_tenant
+from placet.identity.grants import grant_problems
+from placet.identity.model import SPIFFE, Role
 from placet.kernel.errors import FieldViolation, InvalidRequestError
 from placet.kernel.limits import (
     LABEL_BYTES_MAX,
@@ -14,10 +15,9 @@ from placet.kernel.limits import (
     TOKEN_TENANTS_MAX,
     TOKEN_TTL_SECONDS_MAX,
 )
-from placet.matching.globs import glob_error
 from placet.matching.names import folded, name_error
 from placet.privacy.id_secrets import secret_in_id
-from placet.tokens.model import PROGRAM_PREFIX
+from placet.tokens.model import PROGRAM_PREFIX, TENANTS_END
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,6 +38,8 @@ def require_valid(new: NewToken) -> None:
 def _problems(new: NewToken) -> Iterator[tuple[str, str]]:
     """Yield fields, each with what is wrong; empty when nothing is."""
     yield "name", _name_problem(new.name, LABEL_BYTES_MAX) if new.name else "is required; say what the token is for"
+    if not new.person and TENANTS_END in folded(new.name):
+        yield "name", f'has a "{TENANTS_END}", which ends the tenants in the id of a program; write the name without it'
     yield "person.id", _person_problem(new.person)
     if new.person_roles and not new.person:
         yield "person.roles", "are a person's; name the person, or leave them out"
@@ -57,43 +59,35 @@ def _problems(new: NewToken) -> Iterator[tuple[str, str]]:
 
 
 def _grant_problems(prefix: str, grant: Grant) -> Iterator[tuple[str, str]]:
-    yield prefix + "tenants", _tenants_problem(grant)
-    if grant.role is Role.AGENT_RUNTIME:
-        if not 1 <= len(grant.agents) <= TOKEN_TENANTS_MAX:
-            yield prefix + "agents", f"must name 1 to {TOKEN_TENANTS_MAX} agents for the role agent_runtime; * is all"
-        for index, pattern in enumerate(grant.agents[:TOKEN_TENANTS_MAX]):
-            yield f"{prefix}agents[{index}]", _pattern_problem(pattern)
-    elif grant.agents or grant.user is not UserAssertion.NEVER:
-        yield prefix + "agents", f"agents and user are for the role agent_runtime, not for {grant.role}; leave them out"
+    """Yield what is wrong with a grant. What cannot be stored comes first, so that no other text repeats it."""
+    problems = list(_stored_problems(grant)) or list(grant_problems(grant))
+    yield from ((prefix + field, problem) for field, problem in problems)
 
 
-def _tenants_problem(grant: Grant) -> str:
-    if not 1 <= len(grant.tenants) <= TOKEN_TENANTS_MAX:
-        return f"has {len(grant.tenants)} entries; 1 to {TOKEN_TENANTS_MAX} are accepted"
-    if EVERY_TENANT in grant.tenants:
-        if len(grant.tenants) > 1:
-            return '"*" covers every tenant; leave out the others, or "*"'
-        return "" if grant.role in MAY_HOLD_EVERY_TENANT else f'"*" is not for the role {grant.role}; name its tenants'
-    if any(not is_tenant(tenant) or secret_in_id(tenant) for tenant in grant.tenants):
-        return "each must be 1 to 64 of [a-z0-9_-], a letter or digit first"
-    return ""
+def _stored_problems(grant: Grant) -> Iterator[tuple[str, str]]:
+    for field, values in (("tenants", grant.tenants), ("agents", grant.agents)):
+        if len(values) > TOKEN_TENANTS_MAX:
+            yield field, f"has {len(values)} entries; at most {TOKEN_TENANTS_MAX} are accepted"
+            continue
+        for problem in filter(None, (_stored_problem(value, PRINCIPAL_BYTES_MAX) for value in values)):
+            yield field, problem
 
 
 def _person_problem(person: str) -> str:
-    if folded(person).startswith(PROGRAM_PREFIX):
-        return f"begins with {PROGRAM_PREFIX}, as the ids of programs do; write the person's id"
+    for prefix in (PROGRAM_PREFIX, SPIFFE):
+        if folded(person).startswith(prefix):
+            return f"begins with {prefix}, as the ids of programs do; write the person's id"
     return _name_problem(person, PRINCIPAL_BYTES_MAX)
 
 
-def _pattern_problem(pattern: str) -> str:
-    return (
-        "is empty; leave it out" if not pattern else glob_error(pattern) or _name_problem(pattern, PRINCIPAL_BYTES_MAX)
-    )
-
-
 def _name_problem(name: str, bytes_max: int) -> str:
-    if (size := len(name.encode(errors="replace"))) > bytes_max:
+    return _stored_problem(name, bytes_max) or name_error(name)
+
+
+def _stored_problem(text: str, bytes_max: int) -> str:
+    """Return why a text cannot be stored and recorded as it is; empty when it can."""
+    if (size := len(text.encode(errors="replace"))) > bytes_max:
         return f"is {size} bytes; at most {bytes_max} are accepted"
-    if kind := secret_in_id(name):
+    if kind := secret_in_id(text):
         return f"holds {kind}, and names are stored as they are; write a name without it"
-    return name_error(name)
+    return ""

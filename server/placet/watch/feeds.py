@@ -20,7 +20,7 @@ from placet.watch.hub import subject_events
 from placet.watch.state import FINAL_STATES, DecisionState, initial_state, reason_of, state_after
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 
     from placet.approvals.model import Approval
     from placet.audit.ports import Ledger
@@ -86,13 +86,19 @@ class ChangeFeeds:
     hub: Hub
     clock: Clock
 
-    async def decision(self, tenant: str, decision_id: str, cursor: Cursor) -> AsyncGenerator[DecisionChange]:
+    async def decision(
+        self,
+        tenant: str,
+        decision_id: str,
+        cursor: Cursor,
+        may_watch: Callable[[RecordedDecision], bool] = lambda _: True,
+    ) -> AsyncGenerator[DecisionChange]:
         """Yield the changes of a decision after the cursor, until it reaches a final state.
 
-        Raises NotFoundError when the tenant has no such decision.
+        Raises NotFoundError when the tenant has no such decision, or the caller may not follow it.
         """
         recorded = await self.ledger.get_decision(tenant, decision_id)
-        if recorded is None:
+        if recorded is None or not may_watch(recorded):
             raise NotFoundError(f"tenant {tenant} has no decision {decision_id!r}; see `placet audit decisions`")
         decision = recorded.decision
         approval_id = decision.approval.approval_id if decision.approval is not None else ""

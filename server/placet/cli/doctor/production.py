@@ -7,6 +7,8 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from placet.authentication.file import read_authentication_file
+from placet.authentication.people import people_warnings
 from placet.cli.doctor.check import Check, failed, passed
 from placet.cli.doctor.kept_checkpoint import kept_checkpoint_check
 from placet.cli.doctor.machine import clock_state, free_ratio, network_file_system
@@ -30,6 +32,7 @@ def production_checks(settings: Settings, kept: Path | None) -> Iterator[Check]:
     """Yield every check. `kept` is a file of checkpoints from where the server cannot write."""
     checks: dict[str, Callable[[], Check]] = {
         "authentication": lambda: _authentication(settings),
+        "people": lambda: _people(settings),
         "tls": lambda: _tls(settings),
         "user": _user,
         "private files": lambda: _private_files(settings),
@@ -62,6 +65,16 @@ def _authentication(settings: Settings) -> Check:
         detail = f"{settings.auth_file}: every user can write what callers may do"
         return failed(name, detail, f"chmod o-w {settings.auth_file}")
     return passed(name, f"callers are authenticated, see {settings.auth_file}")
+
+
+def _people(settings: Settings) -> Check:
+    name = "people"
+    if not settings.auth_file or not Path(settings.auth_file).exists():
+        return passed(name, "are those whom requests name, see authentication")
+    if found := list(people_warnings(read_authentication_file(Path(settings.auth_file)).issuers)):
+        remedy = "write in both the person_claim that is the same for a person, unless the issuers share no people"
+        return failed(name, "; ".join(found), remedy)
+    return passed(name, "no issuers share people whom they know by different ids")
 
 
 def _tls(settings: Settings) -> Check:

@@ -15,13 +15,14 @@ from weakref import WeakValueDictionary
 
 from pydantic import ValidationError
 
+from placet.identity.model import TENANT_FORM, is_tenant
 from placet.kernel.collector import keep_from_collector
 from placet.kernel.diagnostics import DocumentDiagnostic, Place, closest, did_you_mean
 from placet.kernel.errors import Diagnostic, PolicyInvalidError
 from placet.policy.files.strict_yaml import Document, read_yaml
 from placet.policy.files.tree import CONFIG, DATA_NAMES, PolicyTree, read_tree
 from placet.tenants.diagnostics import document_diagnostics, hidden_diagnostics
-from placet.tenants.policy import TENANT_PATTERN, TenantPolicy
+from placet.tenants.policy import TenantPolicy
 
 TOP_KEY: Final = "agent_policy"
 DEFAULTS: Final = "defaults"
@@ -98,9 +99,9 @@ def _parse_once(where: str, name: str, content: bytes, defaults: Mapping[str, Ma
 def _parse(where: str, name: str, content: bytes, defaults: Mapping[str, Mapping[str, Any]]) -> TenantPolicy:
     """Return the agent_policy of one file. Raises PolicyInvalidError with every problem of the file."""
     tenant = PurePosixPath(name).stem
-    if not TENANT_PATTERN.fullmatch(tenant):
+    if not is_tenant(tenant):
         what = f"{tenant!r} is not a tenant id"
-        remedy = "rename the file: 1 to 64 of a-z 0-9 _ -, a letter or digit first"
+        remedy = f"rename the file: {TENANT_FORM}"
         raise PolicyInvalidError([Diagnostic(where, what, remedy)])
     document = read_yaml(content, where)
     value = document.value

@@ -113,7 +113,11 @@ def tree_of(root: Path, files: Mapping[str, bytes], problems: Sequence[Diagnosti
     all_problems = list(problems)
     sorter = _Sorter(root, all_problems)
     for relative in sorted(files):
-        sorter.put(PurePosixPath(relative), files[relative])
+        if _is_within(relative):
+            sorter.put(PurePosixPath(relative), files[relative])
+        else:
+            where, remedy = f"{root}: {relative!a}", "write the bundle with `placet policy bundle`"
+            all_problems.append(Diagnostic(where, "is no path within the folder", remedy))
     if CAPABILITIES not in files and INPUT_SCHEMA not in files:
         all_problems.clear()  # not a policy folder, so what else is in it does not matter
     if not all_problems:
@@ -121,6 +125,15 @@ def tree_of(root: Path, files: Mapping[str, bytes], problems: Sequence[Diagnosti
     if all_problems:
         raise PolicyInvalidError(all_problems)
     return sorter.tree(files[CAPABILITIES])
+
+
+def _is_within(relative: str) -> bool:
+    """Return whether the path stays below its folder, and is written in the only way. One of a bundle may be neither.
+
+    The files of a tree are written below a temporary folder, where ``../x.rego`` and ``/x.rego`` would lead out of it.
+    """
+    path = PurePosixPath(relative)
+    return str(path) == relative and not path.is_absolute() and ".." not in path.parts and "\0" not in relative
 
 
 def _missing(root: Path, files: Mapping[str, bytes]) -> Iterator[Diagnostic]:

@@ -56,9 +56,9 @@ class TokenClient(BaseClient):
     ) -> CreatedToken:
         """Create an access token. When this method returns, every replica accepts it.
 
-        `name` says what the token is for; tokens of the same name are credentials of one program. With `person` it is
-        the credential of that person instead. It expires after `expires_after_seconds`, at most 31,536,000; 0 means 90
-        days. `actor` is the person who creates it, empty where the caller's own token says so.
+        `name` says what the token is for; tokens of the same name for the same tenants are credentials of one program.
+        With `person` it is the credential of that person instead. It expires after `expires_after_seconds`, at most
+        31,536,000; 0 means 90 days. `actor` is the person who creates it, empty where the caller's own token says so.
         """
         request = create_request(name, grants, person, actor, expires_after_seconds)
         parse = token_pb2.CreateTokenResponse.FromString

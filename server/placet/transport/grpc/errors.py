@@ -89,8 +89,8 @@ def status_of(error: PlacetError, method: str = _DECIDING) -> status_pb2.Status:
     if isinstance(error, InvalidRequestError):
         error = shortened(error)
         details.append(_bad_request(error))
-    if code in _RETRYABLE:
-        details.append(_retry_info(getattr(error, "retry_after_ms", RETRY_AFTER_MS)))
+    if code in _RETRYABLE and (delay_ms := getattr(error, "retry_after_ms", RETRY_AFTER_MS)) is not None:
+        details.append(_retry_info(delay_ms))
     return _status(code, text or str(error), details)
 
 

@@ -9,7 +9,7 @@ from google.protobuf.message import DecodeError
 from placet.kernel.errors import FieldViolation, InvalidRequestError
 from placet.kernel.limits import LABEL_BYTES_MAX, STREAM_IN_FLIGHT_MAX, STREAM_STEP_BYTES
 from placet.transport.grpc.deserialization import MALFORMED, fields_of
-from placet.v1.authorization_pb2 import AuthorizeStreamRequest, StreamedRequest
+from placet.v1.authorization_pb2 import AuthorizeBatchRequest, AuthorizeStreamRequest, StreamedRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from placet.kernel.errors import PlacetError
 
 _REQUESTS: Final = AuthorizeStreamRequest.DESCRIPTOR.fields_by_name["requests"].number
+_ACTIONS: Final = AuthorizeBatchRequest.DESCRIPTOR.fields_by_name["requests"].number
 _ID: Final = StreamedRequest.DESCRIPTOR.fields_by_name["id"].number
 
 
@@ -43,6 +44,16 @@ class IncomingMessage:
             self.take()
             size, self.size = self.size, 0
             self.on_discard(size)
+
+    def actions(self) -> int:
+        """Return how many actions a batch has, from its bytes alone; 1 for a batch without any, or that is malformed.
+
+        A field that is no action counts as one, so that fields which nothing reads are not free.
+        """
+        try:
+            return max(1, sum(1 for _ in fields_of(self._raw, _ACTIONS)))
+        except DecodeError:
+            return 1
 
     def take(self) -> bytes:
         """Return the bytes and release them. The next call returns no bytes."""

@@ -22,9 +22,16 @@ if TYPE_CHECKING:
 
     from placet.kernel.model import Caller
     from placet.transport.grpc.context import Context
+    from placet.transport.grpc.incoming import IncomingMessage
     from placet.transport.grpc.interceptors.base import Behavior, Handler, Method
 
 _MS: Final = 1_000
+_BATCH: Final = "AuthorizeBatch"
+"""The method whose requests hold several actions."""
+
+
+def _one() -> int:
+    return 1
 
 
 class CallerLimits:
@@ -40,17 +47,31 @@ class CallerLimits:
         monotonic: Callable[[], float],
         on_shed: Callable[[str, int], None],
     ) -> None:
+        self._per_second = requests_per_second
         self._rate = RateLimit(requests_per_second, monotonic) if requests_per_second else None
         self._streams_max = streams
         self._open: Counter[str] = Counter()
         self._on_shed = on_shed
 
-    def count_request(self, caller: Caller) -> None:
-        """Count a request. RateLimitedError if the caller has sent too many."""
-        wait = self._rate.take(_key(caller)) if self._rate is not None else 0.0
-        if wait:
-            self._on_shed(ShedReason.CALLER_RATE, 1)
-            raise RateLimitedError(math.ceil(wait * _MS), "the caller sends too many requests")
+    def count_request(self, caller: Caller, actions: Callable[[], int] = _one) -> None:
+        """Count a request, or each action of a batch. RateLimitedError if the caller has sent too many.
+
+        A batch that is larger than a burst is never let through: waiting does not help.
+        """
+        if self._rate is None:
+            return
+        count = actions()
+        wait = self._rate.take(_key(caller), count)
+        if not wait:
+            return
+        self._on_shed(ShedReason.CALLER_RATE, 1)
+        if count > self._per_second:
+            raise RateLimitedError(
+                None,
+                f"the batch has {count} actions, and the caller may send {self._per_second} in a second; send smaller "
+                "batches, or ask for a larger caller_requests_per_second_max",
+            )
+        raise RateLimitedError(math.ceil(wait * _MS), "the caller sends too many requests")
 
     @contextlib.contextmanager
     def stream(self, caller: Caller) -> Iterator[None]:
@@ -69,17 +90,21 @@ class CallerLimits:
 
 
 class CallerLimitInterceptor(CallInterceptor):
-    """Counts each request, and each stream of responses. Refuses what is beyond the limits of its caller."""
+    """Counts each request, a batch as its actions, and each stream of responses.
+
+    Refuses what is beyond the limits of its caller.
+    """
 
     def __init__(self, limits: CallerLimits) -> None:
         self._limits = limits
 
-    def intercept(self, behavior: Behavior, method: Method) -> Behavior:  # noqa: ARG002 - the same for every method
+    def intercept(self, behavior: Behavior, method: Method) -> Behavior:
         """Return the behavior for requests within the limit."""
+        is_batch = method.name == _BATCH
 
-        async def call(request: Any, context: Context) -> Any:  # noqa: ANN401 - messages of any method
-            self._limits.count_request(current_caller())
-            return await behavior(request, context)
+        async def call(incoming: IncomingMessage, context: Context) -> Any:  # noqa: ANN401 - a response of any method
+            self._limits.count_request(current_caller(), incoming.actions if is_batch else _one)
+            return await behavior(incoming, context)
 
         return call
 
@@ -98,4 +123,4 @@ class CallerLimitInterceptor(CallInterceptor):
 
 
 def _key(caller: Caller) -> str:
-    return caller.name if caller.method else host_of(caller.peer)
+    return caller.counted_as if caller.method else host_of(caller.peer)

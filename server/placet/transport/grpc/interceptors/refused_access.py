@@ -55,7 +55,7 @@ class RefusedAccessRecorder:
         self.report.access_refused(error.reason)
         host = host_of(caller.peer)
         stranger = not caller.method
-        left_out = self.samples.take(host if stranger else caller.name, error.reason, stranger=stranger)
+        left_out = self.samples.take(host if stranger else caller.counted_as, error.reason, stranger=stranger)
         if left_out is None:
             return
         tenant = next((tenant_or_nothing(name) for name in tenants_of(request)), "") if request is not None else ""

@@ -6,6 +6,7 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
+from placet.identity.model import TENANT_FORM, is_tenant
 from placet.kernel.errors import FieldViolation, InvalidRequestError
 from placet.kernel.limits import SAFE_INTEGER_MAX, TENANT_CHARS_MAX, TOOL_CHARS_MAX
 from placet.matching.globs import glob_error
@@ -17,13 +18,12 @@ if TYPE_CHECKING:
 
 _TOOL: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]*\Z")
 _TOOL_GLOB: Final = re.compile(r"[A-Za-z0-9._:/*?-]*\Z")
-_TENANT: Final = re.compile(r"[a-z0-9][a-z0-9_-]*\Z")
 _SHA256: Final = re.compile(r"[0-9a-f]{64}\Z")
 RESERVED_TOOLS: Final = "placet."
 """Prefix of the tool names that Placet uses itself, such as the one of the canary."""
 _NOT_PRINTABLE: Final = "holds control or invisible characters; use printable text"
 _NO_TOOL: Final = f"must be 1 to {TOOL_CHARS_MAX} characters of [A-Za-z0-9._:/-], a letter or digit first"
-_NO_TENANT: Final = f"must be 1 to {TENANT_CHARS_MAX} characters of [a-z0-9_-], a letter or digit first"
+_NO_TENANT: Final = f"must be {TENANT_FORM}"
 _CACHE: Final = 16_384
 """Cached results for names: those of a busy hour, 4 MB at most. A request holds eight names, which took 12 us together.
 Ids of single requests, such as idempotency keys, are not cached. Sizes are checked first, so no large text is kept."""
@@ -149,7 +149,7 @@ class RequestValidator:
 
 def tenant_or_nothing(value: str) -> str:
     """Return the tenant if it is well-formed, else "". For the record of an invalid request."""
-    return value if len(value) <= TENANT_CHARS_MAX and _TENANT.match(value) and not secret_in_id(value) else ""
+    return value if is_tenant(value) and not secret_in_id(value) else ""
 
 
 def _secret_error(value: str) -> str:
@@ -181,4 +181,4 @@ def _tool_error(value: str) -> str:
 
 @lru_cache(maxsize=_CACHE)
 def _tenant_error(value: str) -> str:
-    return _secret_error(value) if _TENANT.match(value) else _NO_TENANT
+    return _secret_error(value) if is_tenant(value) else _NO_TENANT

@@ -7,8 +7,12 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+import orjson
+
 from placet.approvals.service import ApprovalView
+from placet.identity.permissions import may_watch
 from placet.kernel.limits import SHORT_LABEL_BYTES_MAX
+from placet.transport.grpc.interceptors.caller import current_principal
 from placet.transport.grpc.messages.approvals import listed_approval_to_proto
 from placet.transport.grpc.messages.cursor import cursor_text, read_cursor
 from placet.transport.grpc.messages.enums import enum_codec
@@ -21,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
     from placet.approvals.model import Approval
+    from placet.audit.records import RecordedDecision
     from placet.watch.feeds import ChangeFeeds
 
 CACHED_MAX: Final = 64
@@ -60,13 +65,18 @@ class ChangeStreams:
     async def of_decision(
         self, request: authorization_pb2.WatchDecisionRequest
     ) -> AsyncGenerator[authorization_pb2.WatchDecisionResponse]:
-        """Yield the changes of one decision."""
+        """Yield the changes of one decision. NotFoundError if it is none of those that the caller may watch."""
         validator = RequestValidator()
         tenant = validator.tenant("tenant", request.tenant)
         decision_id = validator.text("decision_id", request.decision_id, SHORT_LABEL_BYTES_MAX, required=True)
         validator.require_valid()
         cursor = read_cursor(request.cursor) or {}
-        async with aclosing(self.feeds.decision(tenant, decision_id, cursor)) as changes:
+        principal = current_principal()
+
+        def visible(recorded: RecordedDecision) -> bool:
+            return may_watch(principal, tenant, recorded.caller, _agent_of(recorded) if principal is not None else "")
+
+        async with aclosing(self.feeds.decision(tenant, decision_id, cursor, visible)) as changes:
             async for change in changes:
                 yield authorization_pb2.WatchDecisionResponse(
                     cursor=cursor_text(change.cursor),
@@ -87,3 +97,7 @@ class ChangeStreams:
             async for change in changes:
                 message = self.messages.of(change.approval) if change.approval is not None else None
                 yield approval_pb2.WatchApprovalsResponse(cursor=cursor_text(change.cursor), approval=message)
+
+
+def _agent_of(recorded: RecordedDecision) -> str:
+    return str(orjson.loads(recorded.input_json)["identity"]["agent"])
