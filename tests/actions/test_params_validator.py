@@ -65,7 +65,7 @@ def test_violations_are_bounded_in_number_and_length() -> None:
 
 
 @pytest.mark.parametrize(
-    "uri", [None, "http://json-schema.org/draft-07/schema#", "http://json-schema.org/draft-04/schema", NEWER]
+    "uri", [None, "http://json-schema.org/draft-07/schema#", "https://json-schema.org/draft-07/schema", NEWER]
 )
 @pytest.mark.parametrize("name", sorted(FORMATS))
 def test_every_format_is_asserted_in_every_dialect(name: str, uri: str | None) -> None:

@@ -149,6 +149,26 @@ async def test_an_attack_proves_nothing(name: str) -> None:
     assert len(verifier._callers) == 0
 
 
+@pytest.mark.parametrize(
+    ("key", "algorithm", "key_id"), [(KEY, "RS256", "k1"), (EC_KEY, "ES256", "ec"), (ED_KEY, "EdDSA", "ed")]
+)
+async def test_a_token_that_was_cut_off_is_told_so_wherever_it_ends(key: object, algorithm: str, key_id: str) -> None:
+    provider = Provider(jwk(KEY), jwk(EC_KEY, "ec"), jwk(ED_KEY, "ed"))
+    verifier = credentials([entry(algorithms=[algorithm])], provider)
+    token = signed(claims(), key, algorithm, key_id)
+    for end in range(len("eyJ"), len(token)):
+        with pytest.raises(UnauthenticatedError, match="was cut off") as error:
+            await verifier.principal(token[:end], "peer")
+        assert "send all of" in str(error.value)
+        assert token[:end] not in str(error.value)
+
+
+async def test_a_whole_token_of_another_key_is_not_said_to_be_cut_off() -> None:
+    with pytest.raises(UnauthenticatedError) as error:
+        await credentials([entry()]).principal(signed(claims(), OTHER_KEY), "peer")
+    assert str(error.value) == "the token is not signed by its issuer"
+
+
 async def test_the_right_token_proves_its_caller() -> None:
     principal = await credentials([entry()]).principal(signed(claims()), "peer")
     assert principal.caller.name == f"{ISSUER}|runtime-1"

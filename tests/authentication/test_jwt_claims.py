@@ -220,7 +220,9 @@ async def test_a_token_of_a_caller_is_no_token_of_a_user() -> None:
     verifier = credentials([people(), entry(audience="users", user_tenants="acme")])
     token = signed(claims())
     assert (await verifier.principal(token, "peer")).person
-    with pytest.raises(UnauthenticatedError, match=r"identity\.user_token: the audience .* not for users"):
+    with pytest.raises(
+        UnauthenticatedError, match=r"identity\.user_token proves no user: the audience .* not for users"
+    ):
         await verifier.user(token)
 
 

@@ -9,7 +9,7 @@ import grpc
 import pytest
 
 from placet.identity.model import Grant, Role
-from placet.tokens.secret import new_token
+from placet.tokens.secret import digest_of, new_token
 from placet.v1 import approval_pb2, token_pb2
 from tests.authentication.token_servers import (
     ADMIN,
@@ -133,6 +133,46 @@ def test_who_revokes_the_own_token_gets_the_answer(server: Server, admin: TokenC
         assert caller.revoke(made.token.id, tenant="acme").id == made.token.id
         with pytest.raises(Refusal, match="UNAUTHENTICATED"):
             caller.listed("acme")
+
+
+def test_a_leaked_token_is_revoked_by_the_digest_of_its_text(
+    admin: TokenCaller, runtime: tuple[TokenCaller, str]
+) -> None:
+    caller, token_id = runtime
+    digest = digest_of(caller.token)
+    assert caller.authorize().decision_id
+    assert admin.revoke("", text_sha256=digest).id == token_id
+    assert refused(caller).reason == "CREDENTIAL_INVALID"
+    with pytest.raises(Refusal) as refusal:
+        admin.revoke("", text_sha256=digest)
+    assert refusal.value.reason == "NOT_FOUND"
+    assert "no access token has this text" in refusal.value.text
+
+
+def test_an_admin_finds_no_token_of_another_tenant_by_its_text(server: Server, admin: TokenCaller) -> None:
+    other = admin.create("other", wire_grant("AUDITOR", "globex"))
+    made = admin.create("admin of acme", wire_grant("ADMIN", "acme"))
+    with TokenCaller(server.address, made.secret) as caller:
+        for tenant, reason in (("", "TENANT_NOT_GRANTED"), ("acme", "NOT_FOUND")):
+            with pytest.raises(Refusal) as refusal:
+                caller.revoke("", tenant=tenant, text_sha256=digest_of(other.secret))
+            assert refusal.value.reason == reason
+    assert other.token.id in {token.id for token in admin.listed()}
+
+
+@pytest.mark.parametrize(
+    ("token_id", "digest", "text"),
+    [
+        ("", "", "token_id"),
+        ("", "a" * 63, "64 lower-case hex digits"),
+        ("", "A" * 64, "64 lower-case hex digits"),
+        ("tok_0000000000000000", "a" * 64, "send one of the two"),
+    ],
+)
+def test_a_revocation_names_one_token(admin: TokenCaller, token_id: str, digest: str, text: str) -> None:
+    with pytest.raises(Refusal, match="INVALID_ARGUMENT") as refusal:
+        admin.revoke(token_id, text_sha256=digest)
+    assert text in refusal.value.text
 
 
 @pytest.mark.parametrize(

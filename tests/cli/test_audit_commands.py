@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +36,7 @@ START_US = 1_777_055_581_000_000
 def recorded(number: int, **changes: Any) -> audit_pb2.RecordedDecision:
     message = audit_pb2.RecordedDecision(
         decision=decision(decision_id=f"dec_{number}", **changes), tenant="acme", event_json=json.dumps(EVENT),
-        input_json=json.dumps(SAID), replayable=True, caller="unauthenticated", writer="placet", sequence=number,
+        input_json=json.dumps(SAID), replayable=True, caller="token:support", writer="placet", sequence=number,
         record_hash="cd" * 32, idempotency_key=f"k{number}",
     )  # fmt: skip
     message.decision.decided_at.FromMicroseconds(START_US + number)
@@ -88,9 +89,28 @@ def test_query_as_table(placet: Placet, server: ScriptedServer) -> None:
     head, row = placet("audit", "decisions", "--tenant", "acme").out.splitlines()
     assert head.split() == list(decisions.COLUMNS)
     assert row.split() == [
-        "2026-04-24T18:33:01.000001Z", "allow", "allowlist.read_tool", "jira.search", "triage-agent", "u_4812",
-        "run_1", "dec_1",
+        "2026-04-24", "18:33:01Z", "allow", "allowlist.read_tool", "jira.search", "triage-agent", "token:support",
+        "dec_1",
     ]  # fmt: skip
+
+
+def test_tables_name_the_caller_and_fit_a_terminal_of_100_columns(
+    placet: Placet, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    message = recorded(1)
+    message.decision.decision_id = decision_id = "dec_" + "0123456789abcdef" * 2
+    server.script(QUERY_DECISIONS, audit_pb2.QueryDecisionsResponse(decisions=[message]))
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    for command in ("decisions", "tail"):
+        out = re.sub(r"\x1b\[[0-9;]*m", "", placet("audit", command, "--tenant", "acme").out)
+        head, *rows = out.splitlines()
+        assert head.split() == list(decisions.COLUMNS)
+        assert (len(rows) <= 3, max(map(len, (head, *rows))) <= 100) == (True, True), out
+        assert decision_id in rows[0]
+        column = slice(head.index("caller"), head.index("decision_id"))
+        assert "".join(row[column].strip() for row in rows) == "token:support"
 
 
 def test_query_conditions(placet: Placet, server: ScriptedServer) -> None:

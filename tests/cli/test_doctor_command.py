@@ -85,7 +85,8 @@ def test_doctor_checks_the_server_in_the_environment(
     assert "listen" not in checks
 
 
-def test_doctor_wraps_its_lines(placet: Placet, healthy: Path) -> None:
+def test_doctor_wraps_its_lines_on_a_terminal(placet: Placet, healthy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
     shutil.rmtree(healthy / "rego" / "config")
     lines = placet("doctor", "--rego-dir", "nowhere", "--listen", "127.0.0.1:0").out.splitlines()
     assert any(line.startswith("policies        FAILS  ") for line in lines)
@@ -98,6 +99,17 @@ def test_doctor_wraps_its_lines(placet: Placet, healthy: Path) -> None:
     assert any(
         line.startswith(" " * 23 + "remedy: name another one with --data-dir") for line in lines[at + 1 : at + 4]
     )
+
+
+def test_doctor_prints_each_finding_on_one_line_elsewhere(placet: Placet, healthy: Path) -> None:
+    data = healthy / "data"
+    data.write_text("a file")
+    ran = placet("doctor", "--data-dir", data)
+    documents = placet("doctor", "--data-dir", data, "-o", "json").document["checks"]
+    lines = ran.out.splitlines()
+    assert len(lines) == len(documents)
+    [line] = [line for line in lines if line.startswith("data directory  FAILS  ")]
+    assert line.endswith("; remedy: name another one with --data-dir")
 
 
 def test_doctor_and_a_held_policy(placet: Placet, healthy: Path, server: ScriptedServer) -> None:

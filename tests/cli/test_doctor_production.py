@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from pydantic import SecretStr
 
 from placet.cli.doctor import kept_checkpoint, machine, production
 from placet.cli.doctor.check import passed
 from placet.cli.doctor.production import production_checks
 from placet.cli.rendering import exit_codes
+from placet.server.judged_settings import JUDGED, judged_settings
 from placet.server.settings import Settings
 from placet.storage.migrate import db_upgrade
+from tests.authentication.token_servers import token_settings
 from tests.cli.data_dirs import run_server_once
+from tests.serving import serving
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -245,3 +250,42 @@ def test_the_command(placet: Placet, safe: dict[str, Any]) -> None:
     assert "authentication" not in placet("doctor").out
     ran = placet("doctor", "--kept-checkpoint", safe["kept"])
     assert (ran.code, "--production" in ran.complaint) == (exit_codes.USAGE, True)
+
+
+def found_by(placet: Placet, *arguments: object) -> dict[str, dict[str, Any]]:
+    ran = placet("doctor", "--production", "-o", "json", *map(str, arguments))
+    return {check["check"]: check for check in ran.document["checks"]}
+
+
+@pytest.mark.usefixtures("only_production")
+def test_the_settings_of_the_running_server_are_judged(placet: Placet, tmp_path: Path) -> None:
+    chosen = token_settings(tmp_path / "data", confirm_policy_removals=False)
+    given = ("--data-dir", chosen.data_dir)
+    with serving(chosen) as server:
+        found = found_by(placet, *given)
+        assert f"process {os.getpid()}, {server.address}" in found["judged settings"]["detail"]
+        assert "other values of confirm_policy_removals, listen, auth_file" in found["judged settings"]["detail"]
+        assert (found["authentication"]["ok"], found["policy removals"]["ok"]) == (True, False)
+        assert found_by(placet, *given, "--address", server.address)["policy removals"]["ok"] is False
+        found = found_by(placet, *given, "--address", "127.0.0.1:1")
+        assert "the server at 127.0.0.1:1 does not use" in found["judged settings"]["detail"]
+    found = found_by(placet, *given)
+    assert "as given to this command: no server runs on" in found["judged settings"]["detail"]
+    assert (found["authentication"]["ok"], found["policy removals"]["ok"]) == (False, True)
+
+
+@pytest.mark.usefixtures("only_production")
+def test_the_right_flags_do_not_hide_an_unsafe_server(placet: Placet, safe: dict[str, Any]) -> None:
+    running = {**judged_settings(Settings()), "unsafe_no_auth": True, "replica_id": 7, "added_later": "x"}
+    document = {"address": "127.0.0.1:7070", "pid": os.getpid(), "settings": running}
+    (safe["data_dir"] / "serve.json").write_text(json.dumps(document))
+    found = found_by(placet, "--auth-file", "auth.toml")
+    assert "unsafe_no_auth is set" in found["authentication"]["detail"]
+    assert found["replicas"]["ok"], "a value of another type is not taken"
+
+
+def test_no_judged_setting_is_secret() -> None:
+    fields = Settings.model_fields
+    assert set(JUDGED) <= fields.keys()
+    assert not [name for name in JUDGED if fields[name].annotation is SecretStr]
+    assert json.loads(json.dumps(judged_settings(Settings()))) == judged_settings(Settings())

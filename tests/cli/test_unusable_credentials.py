@@ -5,6 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
 
 from placet import sdk
 from placet.cli.rendering import exit_codes
@@ -61,6 +67,33 @@ def test_the_variable_of_a_wrong_file_is_named(
     ran = placet(*STATUS, LOCAL)
     assert (ran.code, text in ran.complaint) == (exit_codes.USAGE, True), ran.err
     assert "--address" not in ran.err
+
+
+def test_a_key_of_another_certificate_is_named_with_the_certificate(
+    placet: Placet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a", "b"):
+        assert placet("dev-certs", tmp_path / name).code == 0
+    cert, key = tmp_path / "a" / "tls.crt", tmp_path / "b" / "tls.key"
+    monkeypatch.setenv("PLACET_TLS_CA_FILE", str(tmp_path / "a" / "ca.crt"))
+    monkeypatch.setenv("PLACET_CLIENT_CERT_FILE", str(cert))
+    monkeypatch.setenv("PLACET_CLIENT_KEY_FILE", str(key))
+    ran = placet(*STATUS, LOCAL)
+    assert (ran.code, ran.out) == (exit_codes.USAGE, "")
+    assert f"PLACET_CLIENT_KEY_FILE: {key} is not the key of the first certificate in {cert}" in ran.complaint
+
+
+def test_a_key_with_a_passphrase_is_named_and_not_asked_for(
+    placet: Placet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert placet("dev-certs", tmp_path / "a").code == 0
+    path = tmp_path / "a" / "tls.key"
+    key = load_pem_private_key(path.read_bytes(), None)
+    path.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"guess")))
+    for kind, name in (("TLS_CA", "ca.crt"), ("CLIENT_CERT", "tls.crt"), ("CLIENT_KEY", "tls.key")):
+        monkeypatch.setenv(f"PLACET_{kind}_FILE", str(tmp_path / "a" / name))
+    ran = placet(*STATUS, LOCAL)
+    assert (ran.code, f"PLACET_CLIENT_KEY_FILE: {path} is encrypted" in ran.complaint) == (exit_codes.USAGE, True)
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,11 @@ def test_killed_under_load(serve: Callable[..., Server]) -> None:
     check_recorded(server, asked)
     assert server.status().engine_restarts == KILLS
     assert server.metric("placet_engine_restarts_total") == KILLS
-    assert server.metric('placet_engine_failures_total{rule_id="pdp.engine_unavailable"}') > 0
+    failures = server.metric('placet_engine_failures_total{rule_id="pdp.engine_unavailable"}')
+    assert failures > 0
+    ends = "policy engine answers again"
+    eventually(lambda: sum(each["failures"] for each in server.events(ends)) == failures, 10)
+    assert len(server.events("policy engine error")) == len(server.events(ends)) <= KILLS
 
 
 def test_frozen_under_load(serve: Callable[..., Server]) -> None:

@@ -145,7 +145,9 @@ def test_what_opa_would_ignore_or_not_take_is_refused(schema: Any, place: str, w
         *("additionalProperties", "allOf[0]", "anyOf[0]", "oneOf[0]", "not.not"),
     ],
 )
-@pytest.mark.parametrize("draft", ["http://json-schema.org/draft-04/schema#", "http://json-schema.org/draft-07/schema"])
+@pytest.mark.parametrize(
+    "draft", ["https://json-schema.org/draft-07/schema#", "http://json-schema.org/draft-07/schema"]
+)
 def test_the_dialect_is_named_only_at_the_outermost_level(place: str, draft: str) -> None:
     schema: Any = {"$schema": draft, "exclusiveMaximum": 100}
     for name in reversed(place.split(".")):
@@ -168,7 +170,27 @@ def test_a_param_may_have_the_name_of_a_keyword() -> None:
     assert faults(schema) == []
     require_usable(exact_json(schema))
     with pytest.raises(SchemaError, match="is not taken here"):
-        require_usable(exact_json({"properties": {"const": {"$schema": "http://json-schema.org/draft-04/schema#"}}}))
+        require_usable(exact_json({"properties": {"const": {"$schema": "http://json-schema.org/draft-07/schema#"}}}))
+
+
+@pytest.mark.parametrize(
+    ("uri", "name"),
+    [
+        ("http://json-schema.org/draft-03/schema#", ", which is draft 3,"),
+        ("http://json-schema.org/draft-04/schema#", ", which is draft 4,"),
+        ("http://json-schema.org/draft-06/schema", ", which is draft 6,"),
+        ("https://json-schema.org/draft/2019-09/schema", ", which is draft 2019-09,"),
+        ("https://json-schema.org/draft/next/schema", ""),
+    ],
+)
+def test_another_draft_is_refused_by_name(uri: str, name: str) -> None:
+    with pytest.raises(SchemaError) as error:
+        require_usable(exact_json({"$schema": uri}))
+    assert str(error.value) == f'"{uri}"{name} is not a dialect that Placet checks'
+    assert error.value.place == ("$schema",)
+    for accepted in ("http://json-schema.org/draft-07/schema#", "https://json-schema.org/draft/2020-12/schema"):
+        assert accepted in error.value.remedy
+        require_usable(exact_json({"$schema": accepted}))
 
 
 def test_nesting_is_bounded() -> None:

@@ -88,6 +88,18 @@ def test_check_warns_of_an_amount_beside_an_open_schema(placet: Placet, rego_dir
     assert "tools.pay.bind.currency: /amount overlaps with the pointer of amount" in result.stderr
 
 
+def test_check_warns_of_a_schema_that_nothing_reads(placet: Placet, rego_dir: Path, opa: Path) -> None:
+    for name in ("pay.json", "stripe.refund.json", "named.json"):
+        (rego_dir / "schemas" / name).write_text('{"type": "object"}')
+    module = rego_dir / "policy/refunds/refunds.rego"
+    module.write_text(module.read_text() + "\n# Reads schema.named, as METADATA would.\n")
+    result = placet("check", "--rego-dir", rego_dir, "--opa", opa, "--skip-lint", "--output", "json")
+    files = json.loads(result.stdout)["steps"][0]
+    assert files["problems"] == []
+    assert "warning: nothing reads a schema (write a tool's as params_schema in its tenant's file)" in files["detail"]
+    assert files["detail"].endswith(": schemas/pay.json, schemas/stripe.refund.json")
+
+
 def test_check_for_programs(placet: Placet, rego_dir: Path, opa: Path) -> None:
     result = placet("check", "--rego-dir", rego_dir, "--opa", opa, "--skip-lint", "--output", "json")
     found = json.loads(result.stdout)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import traceback
 from typing import Any
 
@@ -177,6 +178,22 @@ def test_tokens_are_listed_and_revoked(server: ScriptedServer) -> None:
     [raw] = server.requests(REVOKE)
     asked = token_pb2.RevokeTokenRequest.FromString(raw)
     assert (asked.token_id, asked.reason, asked.tenant, asked.actor.id) == ("tok_1", "lost", "acme", "")
+
+
+@pytest.mark.parametrize("use_asyncio", [False, True])
+def test_a_token_is_revoked_by_its_text_which_is_not_sent(server: ScriptedServer, use_asyncio: bool) -> None:  # noqa: FBT001
+    server.script(REVOKE, token_pb2.RevokeTokenResponse(token=token_pb2.AccessToken(id="tok_1")))
+    with connected(TokenClient, server.address, use_asyncio=use_asyncio) as client:
+        assert client.revoke_text(TOKEN, reason="in a log", tenant="acme", actor="ann").id == "tok_1"
+        wrong: Any
+        for wrong in ("", None, 7):
+            with pytest.raises(InvalidRequestError, match="secret: must be the text of a token"):
+                client.revoke_text(wrong, reason="in a log")
+    [raw] = server.requests(REVOKE)
+    asked = token_pb2.RevokeTokenRequest.FromString(raw)
+    assert (asked.token_id, asked.tenant, asked.reason, asked.actor.id) == ("", "acme", "in a log", "ann")
+    assert asked.text_sha256 == hashlib.sha256(TOKEN.encode()).hexdigest()
+    assert TOKEN.encode() not in raw
 
 
 @pytest.mark.parametrize("grant", ["admin", TokenGrant("root", ["a"]), TokenGrant(CallerRole.ADMIN, ["a"], (), "x")])  # type: ignore[arg-type] # the test's point

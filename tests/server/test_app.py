@@ -125,7 +125,7 @@ async def fail(*_: object, **__: object) -> NoReturn:
 async def test_the_start_fails_half_way(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: object, name: str
 ) -> None:
-    def fail_at_once(*_: object) -> NoReturn:
+    def fail_at_once(*_: object, **_more: object) -> NoReturn:
         raise ConfigurationError("cannot be had")
 
     with monkeypatch.context() as patched:

@@ -122,6 +122,19 @@ async def test_no_record_has_the_hash() -> None:
     assert digest_of(text).encode() not in b"".join(content for each in parts for content in each.values())
 
 
+async def test_a_text_finds_its_token_in_its_own_tenant_alone() -> None:
+    env = TokenEnv()
+    text, token = await env.tokens.create(asked("phone", APPROVER, person=DANA), "ann")
+    for tenant in ("", "acme"):
+        assert await env.tokens.id_of(digest_of(text), tenant) == token.token_id
+    for digest, tenant in ((digest_of(text), "globex"), (digest_of(text[:-1]), "")):
+        with pytest.raises(NotFoundError, match="has this text"):
+            await env.tokens.id_of(digest, tenant)
+    await env.tokens.revoke(token.token_id, "", "ann", "leaked")
+    with pytest.raises(NotFoundError, match="it was revoked before"):
+        await env.tokens.id_of(digest_of(text), "")
+
+
 async def test_changes_are_recorded() -> None:
     env = TokenEnv()
     _, token = await env.tokens.create(asked("phone", APPROVER, person=DANA), "ann")

@@ -26,8 +26,14 @@ COMPILED_MAX: Final = 4_096
 PATTERN_BYTES_MAX: Final = 1 << 20
 """Largest compiled pattern."""
 DRAFT_2020_12: Final = re.compile(r"https?://json-schema\.org/draft/2020-12/schema#?")
-DRAFT_7: Final = re.compile(r"https?://json-schema\.org/draft-0[467]/schema#?")
-"""Drafts 4 and 6 are read as draft 7: the keywords that a params_schema may use mean the same in it."""
+DRAFT_7: Final = re.compile(r"https?://json-schema\.org/draft-07/schema#?")
+_OTHER_DRAFT: Final = re.compile(
+    r"https?://json-schema\.org/draft[-/](?:0?(?P<number>[3-6])|(?P<date>2019-09))/schema#?"
+)
+_DIALECT_REMEDY: Final = (
+    'write "http://json-schema.org/draft-07/schema#" or "https://json-schema.org/draft/2020-12/schema", and check that '
+    "its keywords mean the same there"
+)
 _DATA: Final = frozenset({"const", "default", "dependentRequired", "enum", "examples"})
 """Keywords whose values hold no schemas."""
 _MAPS: Final = frozenset({"dependentSchemas", "patternProperties", "properties"})
@@ -76,8 +82,9 @@ def _validator(schema: bytes) -> jsonschema_rs.Draft7Validator | jsonschema_rs.D
     document = orjson.loads(schema)
     uri = document.pop("$schema", None)
     if uri is not None and not (is_draft_2020_12(uri) or DRAFT_7.fullmatch(uri)):
-        what = f'"{uri}" is not a dialect that Placet checks'
-        raise SchemaError(what, ("$schema",))
+        other = _OTHER_DRAFT.fullmatch(uri)
+        name = f", which is draft {other['number'] or other['date']}," if other else ""
+        raise SchemaError(f'"{uri}"{name} is not a dialect that Placet checks', ("$schema",), _DIALECT_REMEDY)
     _refuse_nested_dialects(document, ())
     draft = jsonschema_rs.Draft202012Validator if is_draft_2020_12(uri) else jsonschema_rs.Draft7Validator
     try:

@@ -59,7 +59,7 @@ def _check_url(template: str) -> None:
     if parts.scheme not in _SCHEMES or not host or port == 0:
         raise ValueError(f"must be an http or https URL such as {_EXAMPLE}")
     if "@" in parts.netloc:
-        raise ValueError("must name no user or password: every caller sees the URL")
+        raise ValueError("must name no user or password, because every caller sees the URL")
     if set("{}") & set(parts.netloc):
         raise ValueError(f"must name its host without {APPROVAL_ID} or {TENANT}, as in {_EXAMPLE}")
 

@@ -89,9 +89,9 @@ class AcceptedCredentials(Struct, frozen=True):
     async def user_of(self, token: str) -> User:
         """Return the user of a user token."""
         if self.users is None:
-            raise invalid("identity.user_token: the server trusts no issuer of user tokens")
+            raise invalid("identity.user_token proves no user: the server trusts no issuer of user tokens")
         if len(token) > BEARER_BYTES_MAX:
-            raise invalid(f"identity.user_token: is longer than {BEARER_BYTES_MAX} bytes")
+            raise invalid(f"identity.user_token is longer than {BEARER_BYTES_MAX} bytes")
         return await self.users.user(token)
 
     async def delegation_of(self, token: str) -> Delegation:
@@ -110,8 +110,8 @@ class AcceptedCredentials(Struct, frozen=True):
 
     def _kinds(self) -> str:
         kinds = (
-            (self.tokens, "an access token as authorization: Bearer"),
-            (self.jwts, "a JWT as authorization: Bearer"),
+            (self.tokens, "an access token in the header authorization, after Bearer"),
+            (self.jwts, "a JWT in the header authorization, after Bearer"),
             (self.certificates, "a client certificate"),
         )
         return ", or ".join(text for verifier, text in kinds if verifier is not None)

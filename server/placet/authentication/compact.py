@@ -16,6 +16,8 @@ from placet.kernel.limits import PRINCIPAL_BYTES_MAX, SAFE_INTEGER_MAX
 _PARTS: Final = 3
 _TYPES: Final = frozenset({"jwt", "at+jwt", "application/at+jwt"})
 """Other types of JWTs, such as logout tokens and proofs, are signed with the same keys but are no credentials."""
+_BEGINNING: Final = "eyJ"
+"""The beginning of every JWT: the first characters of a JSON object in base64url."""
 _TEXTS: Final = ("sub", "jti")
 _TIMES: Final = ("exp", "nbf", "iat")
 
@@ -28,14 +30,19 @@ class UnverifiedToken(Struct, frozen=True):
     """Empty if the token names no key."""
     issuer: str
     audiences: frozenset[str]
+    signature_bytes: int
+    """Size of its signature."""
 
 
 def read_unverified(token: str) -> UnverifiedToken:
     """Return what the token says. UnauthenticatedError for a token that is malformed or has a wrong form of a claim."""
     parts = token.split(".")
     if len(parts) != _PARTS:
-        raise invalid("the token is no JWT: it must have three parts", f"it has {len(parts)}")
-    header, claims, _ = _object(parts[0], "header"), _object(parts[1], "claims"), _decoded(parts[2], "signature")
+        cut_off = token.startswith(_BEGINNING) and len(parts) < _PARTS
+        what = "was cut off: a JWT has three parts; send all of it" if cut_off else "is no JWT, which has three parts"
+        raise invalid(f"the token {what}", f"it has {len(parts)}")
+    header, claims = _object(parts[0], "header"), _object(parts[1], "claims")
+    signature = _decoded(parts[2], "signature")
     _check_header(header)
     _check_claims(claims)
     audience = claims["aud"]
@@ -44,6 +51,7 @@ def read_unverified(token: str) -> UnverifiedToken:
         header.get("kid", ""),
         claims["iss"],
         frozenset([audience] if isinstance(audience, str) else audience),
+        len(signature),
     )
 
 
@@ -93,7 +101,7 @@ def _object(part: str, name: str) -> dict[str, Any]:
     try:
         return read_object(_decoded(part, name))
     except JsonError as error:
-        raise invalid(f"the {name} of the token: {error}") from error
+        raise invalid(f"the {name} of the token cannot be read: {error}") from error
 
 
 def _decoded(part: str, name: str) -> bytes:
@@ -101,7 +109,11 @@ def _decoded(part: str, name: str) -> bytes:
     try:
         data = base64.b64decode(part + "=" * (-len(part) % 4), altchars=b"-_", validate=True)
     except (ValueError, binascii.Error) as error:
-        raise invalid(f"the {name} of the token is not base64url") from error
+        raise _mistyped(name) from error
     if base64.urlsafe_b64encode(data).rstrip(b"=") != part.encode():
-        raise invalid(f"the {name} of the token is not base64url")
+        raise _mistyped(name)
     return data
+
+
+def _mistyped(name: str) -> Exception:
+    return invalid(f"the {name} of the token is not base64url: the token was cut off or mistyped; send all of it")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from jwt import PyJWK
 from jwt.exceptions import PyJWTError
 from msgspec import Struct
@@ -21,6 +23,7 @@ _OF_CURVE: Final = {"P-256": "ES256", "P-384": "ES384", "P-521": "ES512", "Ed255
 """Curve -> the only algorithm of its keys."""
 _RSA_BITS: Final = range(2_048, 8_193)
 """Smaller keys are weak, and larger ones take milliseconds of the event loop for each new token."""
+_ED25519_SIGNATURE_BYTES: Final = 64
 _SHARED_SECRET: Final = "oct"  # noqa: S105 - a type of key
 _PRIVATE_MEMBERS: Final = frozenset({"d", "k", "p", "q"})
 
@@ -38,6 +41,17 @@ class VerificationKey(Struct, frozen=True, eq=False):
     public_key: AllowedPublicKeys
     source: str
     """The members of the key in one text: two keys with the same text are the same key."""
+
+    @property
+    def signature_bytes(self) -> int:
+        """Size of its signatures."""
+        match self.public_key:
+            case RSAPublicKey(key_size=bits):
+                return int(bits + 7) // 8
+            case EllipticCurvePublicKey(key_size=bits):
+                return int(bits + 7) // 8 * 2
+            case _:
+                return _ED25519_SIGNATURE_BYTES
 
 
 class KeySet(Struct, frozen=True):

@@ -91,7 +91,9 @@ class JwtCredentials:
             try:
                 verified = await self._verified_user(token)
             except UnauthenticatedError as error:
-                raise UnauthenticatedError(error.reason, f"identity.user_token: {error}", error.cause) from error
+                raise UnauthenticatedError(
+                    error.reason, f"identity.user_token proves no user: {error}", error.cause
+                ) from error
             self._users.add(digest, verified)
         return verified.proven
 
@@ -157,7 +159,7 @@ class JwtCredentials:
         try:
             return trusted, key, _verified_claims(token, trusted.entry, key)
         except jwt.InvalidSignatureError as error:
-            wrong = invalid("the token is not signed by its issuer", f"key id {unverified.key_id!r}")
+            wrong = _not_signed(unverified, key)
             if unverified.key_id or not await trusted.keys.read_if_allowed():
                 raise wrong from error
         # A token without a key id does not say that its issuer has a new key. The signature does.
@@ -177,6 +179,15 @@ class JwtCredentials:
         if len(entries) > 1:
             raise invalid("the token is for several audiences that mean different things here; request it for one")
         return entries[0]
+
+
+def _not_signed(unverified: UnverifiedToken, key: VerificationKey) -> UnauthenticatedError:
+    """Return the error of a token that the key did not sign. It says so when the signature is shorter than any."""
+    cause = f"key id {unverified.key_id!r}"
+    if unverified.signature_bytes < key.signature_bytes:
+        cause = f"{cause}, signature of {unverified.signature_bytes} of {key.signature_bytes} bytes"
+        return invalid("the token is not signed by its issuer: its signature was cut off; send all of the token", cause)
+    return invalid("the token is not signed by its issuer", cause)
 
 
 def _verified_claims(token: str, entry: IssuerEntry, key: VerificationKey) -> dict[str, Any]:

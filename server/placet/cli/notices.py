@@ -15,7 +15,7 @@ from placet.kernel.diagnostics import did_you_mean
 from placet.kernel.printable import visible
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
 
 def warn(warnings: Iterable[str]) -> None:
@@ -26,12 +26,21 @@ def warn(warnings: Iterable[str]) -> None:
 
 def warn_unknown_tenant(address: str, tenant: str) -> None:
     """Warn that the tenant has no policy file. Print nothing when the server does not answer."""
-    if not tenant:
-        return
+    if tenant and (known := tenants_of_server(address)) is not None:
+        warn_unknown_tenants([tenant], known)
+
+
+def warn_unknown_tenants(tenants: Iterable[str], known: Collection[str]) -> None:
+    """Warn of each tenant that has no policy file."""
+    unknown = [tenant for tenant in tenants if tenant not in known]
+    warn(f"tenant {tenant!r} has no policy file; {did_you_mean(tenant, known)}" for tenant in unknown)
+
+
+def tenants_of_server(address: str) -> Collection[str] | None:
+    """Return the tenants of the policy that the server serves; None when it does not answer."""
     with contextlib.suppress(sdk.CallFailedError), sdk.ControlClient(address) as client:
-        tenants = client.policy_status().tenants
-        if tenant not in tenants:
-            warn([f"tenant {tenant!r} has no policy file; {did_you_mean(tenant, tenants)}"])
+        return client.policy_status().tenants
+    return None
 
 
 def exit_pending(request: sdk.ControlRequest) -> NoReturn:

@@ -116,7 +116,7 @@ def require_proven(proven: Delegation, tenant: str, principal: str, scopes: Sequ
     place = f"identity.delegation_chain[{index}]"
     if not proven.belongs_to(tenant):
         raise PermissionDeniedError(
-            DELEGATION_OF_ANOTHER_TENANT, f"{place}.token: the delegation does not belong to this tenant"
+            DELEGATION_OF_ANOTHER_TENANT, f"{place}.token is a delegation that does not belong to this tenant"
         )
     if principal and not same_name(principal, proven.principal):
         raise PermissionDeniedError(
@@ -131,5 +131,5 @@ def require_delegate(proven: Delegation, delegate: str, index: int) -> None:
     if delegate and not same_name(proven.delegate, delegate):
         raise PermissionDeniedError(
             DELEGATION_MISMATCH,
-            f"identity.delegation_chain[{index}].token: hands on to another agent than the next in the chain",
+            f"identity.delegation_chain[{index}].token hands on to another agent than the next in the chain",
         )

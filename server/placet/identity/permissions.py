@@ -140,7 +140,7 @@ def person_of(principal: Principal, access: Access, named: str) -> Person:
 def _proven_user(proven: User, tenant: str, user: str, roles: Sequence[str]) -> tuple[str, Sequence[str]]:
     if EVERY_TENANT not in proven.tenants and tenant not in proven.tenants:
         raise PermissionDeniedError(
-            USER_OF_ANOTHER_TENANT, "identity.user_token: the user does not belong to this tenant"
+            USER_OF_ANOTHER_TENANT, "identity.user_token is of a user who does not belong to this tenant"
         )
     if user and not same_person(user, proven.person):
         raise PermissionDeniedError(USER_MISMATCH, "identity.user: is not the user of user_token; leave it out")

@@ -1,4 +1,4 @@
-"""The file in the data directory that names the address of a running server."""
+"""The file in the data directory that names the address of a running server, and how it was set up."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def write_address_file(
-    stack: contextlib.AsyncExitStack, path: Path, address: str, observer: ServerObserver, **more: int
+    stack: contextlib.AsyncExitStack, path: Path, address: str, observer: ServerObserver, **more: object
 ) -> None:
     """Write ``{"address", "pid"}`` and `more` atomically, and remove the file when the stack closes.
 
@@ -33,7 +33,7 @@ def write_address_file(
     stack.callback(_remove, path, observer)
 
 
-def rewrite_address_file(path: Path, address: str, observer: ServerObserver, **more: int) -> None:
+def rewrite_address_file(path: Path, address: str, observer: ServerObserver, **more: object) -> None:
     """Replace `more` in the file. A failure is logged: the file is for people and `placet doctor`."""
     try:
         _write(path, address, more)
@@ -41,7 +41,7 @@ def rewrite_address_file(path: Path, address: str, observer: ServerObserver, **m
         observer.error(error)
 
 
-def _write(path: Path, address: str, more: Mapping[str, int]) -> None:
+def _write(path: Path, address: str, more: Mapping[str, object]) -> None:
     draft = path.with_suffix(".new")
     draft.write_bytes(orjson.dumps({"address": address, "pid": os.getpid(), **more}))
     draft.replace(path)

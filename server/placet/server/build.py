@@ -13,6 +13,7 @@ from placet.server.address_file import write_address_file
 from placet.server.approvals import build_approvals
 from placet.server.background import loops_of_each_process, loops_of_one_process, run_in_background
 from placet.server.core import RunningServer, observed_clock, serve_metrics, start_core
+from placet.server.judged_settings import judged_settings
 from placet.server.policies import build_policies
 from placet.server.rpc import Rpc
 from placet.transport.grpc.server import require_free
@@ -45,7 +46,8 @@ async def open_server(settings: Settings) -> AsyncIterator[RunningServer]:
         background = run_in_background(stack, observer, loops)
         rpc.close_queues_with(stack)
         address = await rpc.start(stack, settings.listen, settings.mtls_listen)
-        write_address_file(stack, settings.data_dir / "serve.json", address, observer)
+        judged = judged_settings(settings)
+        write_address_file(stack, settings.data_dir / "serve.json", address, observer, settings=judged)
         revision = core.policies.status().revision
         log.info("serving", address=address, policy_revision=revision, replica=settings.replica_id)
         stack.callback(log.info, "stopping")

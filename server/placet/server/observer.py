@@ -22,6 +22,7 @@ from placet.revisions.status import (
     ServerHealth,
     how_to_confirm,
 )
+from placet.server.engine_outage import EngineOutage
 from placet.webhooks.sender import TryResult
 
 if TYPE_CHECKING:
@@ -74,6 +75,7 @@ class ServerObserver:
         self._clock_behind = False
         self._clock_skewed = ""
         self._policy_ready = False
+        self._outage = EngineOutage(log, clock.monotonic)
         self._policy = PolicyStatus(ready=False, engine_mode=EngineMode.MANAGED)
 
     def open_ledger(self) -> Ledger:
@@ -90,7 +92,7 @@ class ServerObserver:
     def engine_failure(self, rule_id: str, cause: str) -> None:
         """Report a query that OPA did not answer correctly."""
         self.metrics.engine_failures.labels(rule_id).inc()
-        self.log.warning("policy engine error", rule_id=rule_id, cause=cause)
+        self._outage.failed(rule_id, cause)
 
     async def clocks(self, clock: LedgerClock) -> None:
         """Report the clock skew: always to the metrics, and to log and health when it crosses the limit."""
@@ -224,6 +226,7 @@ class ServerObserver:
 
     async def policy_status(self, status: PolicyStatus) -> None:
         """Update the metrics; report to log and health when the policy becomes stale or stops being stale."""
+        self._outage.look(ready=self._policy_ready)
         was_stale, was_newest = self._policy.stale, self._policy.serves_newest
         self._policy = status
         now_us = self._clock.wall_us()

@@ -395,8 +395,8 @@ class Settings(ReleaseSettings, ListeningSettings):
 
 def _check_database_url(value: str) -> None:
     if not value.startswith(("postgresql://", "postgres://")):
-        raise ValueError("must begin with postgresql://, e.g. postgresql://placet@db.internal/placet")
+        raise ValueError("must begin with postgresql://, e.g. postgresql://user@host/name")
     from placet.storage.connections.postgres import is_conninfo  # noqa: PLC0415 - imports the driver
 
     if not is_conninfo(value):
-        raise ValueError("is not a PostgreSQL URL; write e.g. postgresql://placet@db.internal:5432/placet")
+        raise ValueError("is not a PostgreSQL URL; write e.g. postgresql://user@host:5432/name")

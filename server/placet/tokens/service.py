@@ -91,6 +91,14 @@ class Tokens:
         await self.known_everywhere()
         return token
 
+    async def id_of(self, digest: str, tenant: str) -> str:
+        """Return the id of the token whose text has the SHA-256, in hex. `tenant` and NotFoundError as in `revoke`."""
+        for token in map(read_token, await self._active_rows()):
+            if token.digest == digest and (not tenant or token.tenant == tenant):
+                return token.token_id
+        where = f" that belongs to tenant {tenant} alone" if tenant else ""
+        raise NotFoundError(f"no access token{where} has this text: it was revoked before, or another server made it")
+
     async def list(self, tenant: str) -> Sequence[Listed]:
         """Return the tokens that belong to the tenant, the newest first; all tokens for an empty tenant."""
         tokens = [token for token in map(read_token, await self._active_rows()) if not tenant or token.tenant == tenant]

@@ -26,17 +26,17 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from placet.v1 import person_pb2 as placet_dot_v1_dot_person__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15placet/v1/token.proto\x12\tplacet.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16placet/v1/person.proto\"z\n\nTokenGrant\x12#\n\x04role\x18\x01 \x01(\x0e\x32\x15.placet.v1.CallerRole\x12\x0f\n\x07tenants\x18\x02 \x03(\t\x12\x0e\n\x06\x61gents\x18\x03 \x03(\t\x12&\n\x04user\x18\x04 \x01(\x0e\x32\x18.placet.v1.UserAssertion\"\xa8\x02\n\x0b\x41\x63\x63\x65ssToken\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12!\n\x06person\x18\x03 \x01(\x0b\x32\x11.placet.v1.Person\x12%\n\x06grants\x18\x04 \x03(\x0b\x32\x15.placet.v1.TokenGrant\x12\x12\n\ncreated_by\x18\x05 \x01(\t\x12.\n\ncreated_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nexpires_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0clast_used_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x65xpired\x18\t \x01(\x08\"\xad\x01\n\x12\x43reateTokenRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12%\n\x06grants\x18\x02 \x03(\x0b\x32\x15.placet.v1.TokenGrant\x12!\n\x06person\x18\x03 \x01(\x0b\x32\x11.placet.v1.Person\x12\x1d\n\x15\x65xpires_after_seconds\x18\x04 \x01(\x03\x12 \n\x05\x61\x63tor\x18\x05 \x01(\x0b\x32\x11.placet.v1.Person\"L\n\x13\x43reateTokenResponse\x12%\n\x05token\x18\x01 \x01(\x0b\x32\x16.placet.v1.AccessToken\x12\x0e\n\x06secret\x18\x02 \x01(\t\"#\n\x11ListTokensRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\"<\n\x12ListTokensResponse\x12&\n\x06tokens\x18\x01 \x03(\x0b\x32\x16.placet.v1.AccessToken\"h\n\x12RevokeTokenRequest\x12\x10\n\x08token_id\x18\x01 \x01(\t\x12\x0e\n\x06tenant\x18\x02 \x01(\t\x12 \n\x05\x61\x63tor\x18\x03 \x01(\x0b\x32\x11.placet.v1.Person\x12\x0e\n\x06reason\x18\x04 \x01(\t\"<\n\x13RevokeTokenResponse\x12%\n\x05token\x18\x01 \x01(\x0b\x32\x16.placet.v1.AccessToken*\xea\x01\n\nCallerRole\x12\x1b\n\x17\x43\x41LLER_ROLE_UNSPECIFIED\x10\x00\x12\x1d\n\x19\x43\x41LLER_ROLE_AGENT_RUNTIME\x10\x01\x12\x1d\n\x19\x43\x41LLER_ROLE_TOOL_EXECUTOR\x10\x02\x12\x18\n\x14\x43\x41LLER_ROLE_APPROVER\x10\x03\x12\x18\n\x14\x43\x41LLER_ROLE_OPERATOR\x10\x04\x12\x17\n\x13\x43\x41LLER_ROLE_AUDITOR\x10\x05\x12\x1d\n\x19\x43\x41LLER_ROLE_POLICY_AUTHOR\x10\x06\x12\x15\n\x11\x43\x41LLER_ROLE_ADMIN\x10\x07*\x7f\n\rUserAssertion\x12\x1e\n\x1aUSER_ASSERTION_UNSPECIFIED\x10\x00\x12\x1a\n\x16USER_ASSERTION_TRUSTED\x10\x01\x12\x18\n\x14USER_ASSERTION_TOKEN\x10\x02\x12\x18\n\x14USER_ASSERTION_NEVER\x10\x03\x32\xf5\x01\n\x0cTokenService\x12L\n\x0b\x43reateToken\x12\x1d.placet.v1.CreateTokenRequest\x1a\x1e.placet.v1.CreateTokenResponse\x12I\n\nListTokens\x12\x1c.placet.v1.ListTokensRequest\x1a\x1d.placet.v1.ListTokensResponse\x12L\n\x0bRevokeToken\x12\x1d.placet.v1.RevokeTokenRequest\x1a\x1e.placet.v1.RevokeTokenResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15placet/v1/token.proto\x12\tplacet.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16placet/v1/person.proto\"z\n\nTokenGrant\x12#\n\x04role\x18\x01 \x01(\x0e\x32\x15.placet.v1.CallerRole\x12\x0f\n\x07tenants\x18\x02 \x03(\t\x12\x0e\n\x06\x61gents\x18\x03 \x03(\t\x12&\n\x04user\x18\x04 \x01(\x0e\x32\x18.placet.v1.UserAssertion\"\xa8\x02\n\x0b\x41\x63\x63\x65ssToken\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12!\n\x06person\x18\x03 \x01(\x0b\x32\x11.placet.v1.Person\x12%\n\x06grants\x18\x04 \x03(\x0b\x32\x15.placet.v1.TokenGrant\x12\x12\n\ncreated_by\x18\x05 \x01(\t\x12.\n\ncreated_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nexpires_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0clast_used_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x65xpired\x18\t \x01(\x08\"\xad\x01\n\x12\x43reateTokenRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12%\n\x06grants\x18\x02 \x03(\x0b\x32\x15.placet.v1.TokenGrant\x12!\n\x06person\x18\x03 \x01(\x0b\x32\x11.placet.v1.Person\x12\x1d\n\x15\x65xpires_after_seconds\x18\x04 \x01(\x03\x12 \n\x05\x61\x63tor\x18\x05 \x01(\x0b\x32\x11.placet.v1.Person\"L\n\x13\x43reateTokenResponse\x12%\n\x05token\x18\x01 \x01(\x0b\x32\x16.placet.v1.AccessToken\x12\x0e\n\x06secret\x18\x02 \x01(\t\"#\n\x11ListTokensRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\"<\n\x12ListTokensResponse\x12&\n\x06tokens\x18\x01 \x03(\x0b\x32\x16.placet.v1.AccessToken\"}\n\x12RevokeTokenRequest\x12\x10\n\x08token_id\x18\x01 \x01(\t\x12\x0e\n\x06tenant\x18\x02 \x01(\t\x12 \n\x05\x61\x63tor\x18\x03 \x01(\x0b\x32\x11.placet.v1.Person\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x13\n\x0btext_sha256\x18\x05 \x01(\t\"<\n\x13RevokeTokenResponse\x12%\n\x05token\x18\x01 \x01(\x0b\x32\x16.placet.v1.AccessToken*\xea\x01\n\nCallerRole\x12\x1b\n\x17\x43\x41LLER_ROLE_UNSPECIFIED\x10\x00\x12\x1d\n\x19\x43\x41LLER_ROLE_AGENT_RUNTIME\x10\x01\x12\x1d\n\x19\x43\x41LLER_ROLE_TOOL_EXECUTOR\x10\x02\x12\x18\n\x14\x43\x41LLER_ROLE_APPROVER\x10\x03\x12\x18\n\x14\x43\x41LLER_ROLE_OPERATOR\x10\x04\x12\x17\n\x13\x43\x41LLER_ROLE_AUDITOR\x10\x05\x12\x1d\n\x19\x43\x41LLER_ROLE_POLICY_AUTHOR\x10\x06\x12\x15\n\x11\x43\x41LLER_ROLE_ADMIN\x10\x07*\x7f\n\rUserAssertion\x12\x1e\n\x1aUSER_ASSERTION_UNSPECIFIED\x10\x00\x12\x1a\n\x16USER_ASSERTION_TRUSTED\x10\x01\x12\x18\n\x14USER_ASSERTION_TOKEN\x10\x02\x12\x18\n\x14USER_ASSERTION_NEVER\x10\x03\x32\xf5\x01\n\x0cTokenService\x12L\n\x0b\x43reateToken\x12\x1d.placet.v1.CreateTokenRequest\x1a\x1e.placet.v1.CreateTokenResponse\x12I\n\nListTokens\x12\x1c.placet.v1.ListTokensRequest\x1a\x1d.placet.v1.ListTokensResponse\x12L\n\x0bRevokeToken\x12\x1d.placet.v1.RevokeTokenRequest\x1a\x1e.placet.v1.RevokeTokenResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'placet.v1.token_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_CALLERROLE']._serialized_start=1038
-  _globals['_CALLERROLE']._serialized_end=1272
-  _globals['_USERASSERTION']._serialized_start=1274
-  _globals['_USERASSERTION']._serialized_end=1401
+  _globals['_CALLERROLE']._serialized_start=1059
+  _globals['_CALLERROLE']._serialized_end=1293
+  _globals['_USERASSERTION']._serialized_start=1295
+  _globals['_USERASSERTION']._serialized_end=1422
   _globals['_TOKENGRANT']._serialized_start=93
   _globals['_TOKENGRANT']._serialized_end=215
   _globals['_ACCESSTOKEN']._serialized_start=218
@@ -50,9 +50,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTTOKENSRESPONSE']._serialized_start=807
   _globals['_LISTTOKENSRESPONSE']._serialized_end=867
   _globals['_REVOKETOKENREQUEST']._serialized_start=869
-  _globals['_REVOKETOKENREQUEST']._serialized_end=973
-  _globals['_REVOKETOKENRESPONSE']._serialized_start=975
-  _globals['_REVOKETOKENRESPONSE']._serialized_end=1035
-  _globals['_TOKENSERVICE']._serialized_start=1404
-  _globals['_TOKENSERVICE']._serialized_end=1649
+  _globals['_REVOKETOKENREQUEST']._serialized_end=994
+  _globals['_REVOKETOKENRESPONSE']._serialized_start=996
+  _globals['_REVOKETOKENRESPONSE']._serialized_end=1056
+  _globals['_TOKENSERVICE']._serialized_start=1425
+  _globals['_TOKENSERVICE']._serialized_end=1670
 # @@protoc_insertion_point(module_scope)

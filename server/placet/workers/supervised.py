@@ -19,6 +19,7 @@ from placet.server.background import (
     run_in_background,
 )
 from placet.server.core import RunningServer, observed_clock, serve_metrics, start_core
+from placet.server.judged_settings import judged_settings
 from placet.server.policies import build_policies
 from placet.server.tasks import first_of, periodic
 from placet.workers.messages import Begin
@@ -79,11 +80,12 @@ async def open_supervised(settings: Settings, metrics_dir: Path | None) -> Async
 def _write_address_file(stack: contextlib.AsyncExitStack, supervisor: Supervisor, core: Core, address: str) -> None:
     """Write the address file, with the number of workers that accept calls, and keep that number current."""
     path, observer, workers = core.settings.data_dir / "serve.json", core.observer, core.settings.workers
+    judged = judged_settings(core.settings)
 
     def tell(accepting: int) -> None:
-        rewrite_address_file(path, address, observer, workers=workers, workers_accepting=accepting)
+        rewrite_address_file(path, address, observer, workers=workers, workers_accepting=accepting, settings=judged)
 
-    write_address_file(stack, path, address, observer, workers=workers, workers_accepting=workers)
+    write_address_file(stack, path, address, observer, workers=workers, workers_accepting=workers, settings=judged)
     supervisor.on_count(tell)
     stack.callback(supervisor.on_count, lambda _accepting: None)  # workers that stop do not write it again
 

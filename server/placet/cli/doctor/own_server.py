@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
 from placet.cli.doctor.check import Check, failed, passed
 from placet.matching.addresses import split_address
+from placet.server.judged_settings import different, with_judged
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from placet.server.settings import Settings
+
+_JUDGED: Final = "judged settings"
 
 
 def own_pid(data_dir: Path, port: int) -> int | None:
@@ -32,12 +37,31 @@ def worker_checks(data_dir: Path, address: str) -> tuple[Check, ...]:
     return (failed("workers", detail, remedy),)
 
 
-def _document(data_dir: Path, port: int) -> Mapping[str, Any] | None:
+def settings_of_server(settings: Settings, address: str | None) -> tuple[Check, Settings]:
+    """Return a check that names the server whose settings are judged, and those settings.
+
+    A server that runs on the data directory says which it was started with; `address` is that of the server that is
+    meant. Without one they are the given settings.
+    """
+    document = _document(settings.data_dir, split_address(address)[1] if address else None)
+    running = document.get("settings") if document else None
+    if document is None or not isinstance(running, dict):
+        where = f"the server at {address} does not use" if address else "no server runs on"
+        detail = f"as given to this command: {where} {settings.data_dir.absolute()} of this machine"
+        return passed(_JUDGED, detail), settings
+    detail = f"those of the running server: process {document['pid']}, {document['address']}"
+    if others := different(settings, running):
+        detail += f"; this command was given other values of {', '.join(others)}"
+    return passed(_JUDGED, detail), with_judged(settings, running)
+
+
+def _document(data_dir: Path, port: int | None) -> Mapping[str, Any] | None:
+    """Return what a server that runs on the data directory wrote; None without one at the port. None is any port."""
     try:
         document: dict[str, Any] = orjson.loads((data_dir / "serve.json").read_bytes())
-        for name in document.keys() - {"address"}:
+        for name in document.keys() - {"address", "settings"}:
             document[name] = int(document[name])
-        same_port = split_address(document["address"])[1] == port
+        same_port = port is None or split_address(document["address"])[1] == port
         return document if same_port and Path(f"/proc/{document['pid']}").exists() else None
     except (OSError, ValueError, TypeError, KeyError, AttributeError):  # no server has written the file
         return None

@@ -115,6 +115,11 @@ def time_text(time: datetime | None) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S.%fZ") if time is not None else ""
 
 
+def short_time_text(time: datetime | None) -> str:
+    """Write a time for a table, in UTC with whole seconds; empty for None. A narrow table breaks it after the date."""
+    return time.strftime("%Y-%m-%d %H:%M:%SZ") if time is not None else ""
+
+
 def _compact_json(details: dict[str, Any]) -> str:
     if not details:
         return ""

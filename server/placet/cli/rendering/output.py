@@ -33,13 +33,14 @@ def print_json(document: object, *, one_line: bool = False) -> None:
     typer.echo(escaped_json(json.dumps(document, indent=None if one_line else 2, ensure_ascii=False)))
 
 
-def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, header: bool = True) -> None:
-    """Print a table. On a terminal, effects are coloured."""
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, header: bool = True, whole: str = "") -> None:
+    """Print a table. On a terminal, effects are coloured, and cells are folded; not those of the column `whole`."""
     from rich.console import Console  # noqa: PLC0415 - not needed for JSON
-    from rich.table import Table  # noqa: PLC0415 - likewise
+    from rich.table import Column, Table  # noqa: PLC0415 - likewise
     from rich.text import Text  # noqa: PLC0415 - likewise
 
-    table = Table(*columns, box=None, pad_edge=False, show_header=header)
+    headers = (Column(name, no_wrap=name == whole, overflow="fold") for name in columns)
+    table = Table(*headers, box=None, pad_edge=False, show_header=header)
     for row in rows:
         table.add_row(*(Text(visible(cell), EFFECT_STYLES.get(cell, "")) for cell in row))
     if sys.stdout.isatty():

@@ -58,7 +58,7 @@ def read_signing_key(path: Path) -> SigningKey:
         key = load_pem_private_key(_read(path), password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise ConfigurationError(
-            f"{path}: is not a private key in PEM without a password: {error}; {_REMEDY}"
+            f"{path}: is not a private key in PEM, or has a password ({error}); {_REMEDY}"
         ) from None
     if isinstance(key, ed25519.Ed25519PrivateKey) or _is_p256(key):
         return key  # type: ignore[return-value] # _is_p256 says so

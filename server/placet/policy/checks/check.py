@@ -25,6 +25,7 @@ from placet.kernel.errors import Diagnostic, PolicyInvalidError
 from placet.policy.checks.approval_checks import reach_problems
 from placet.policy.checks.rule_check import RuleCheck, check_rules
 from placet.policy.checks.tenant_value_checks import value_problems
+from placet.policy.checks.unused_schemas import unused_schemas
 from placet.policy.files.staging import staged
 from placet.policy.files.tenant_files import parse_tenants
 from placet.policy.files.tree import PolicyTree, read_tree
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
 
 _OPEN_AMOUNTS: Final = "warning: an amount is bound beside an open params_schema (set additionalProperties: false)"
 """Shown because an open schema lets the params contain a second amount, or another currency than a fixed one."""
+_UNUSED_SCHEMAS: Final = "warning: nothing reads a schema (write a tool's as params_schema in its tenant's file)"
+"""Shown because a schema of params that lies there checks nothing."""
 STEPS: Final = ("files", "tenants", "compile", "rules", "values", "approvals", "tests", "format", "lint")
 
 
@@ -73,7 +76,9 @@ def check(
     except PolicyInvalidError as error:
         others = (Step(name, skipped="the files must be fixed first") for name in STEPS[1:])
         return (Step("files", error.problems), *others)
+    unused = ", ".join(unused_schemas(tree))
     files = f"{len(tree.modules)} modules, {len(tree.tests)} test files, {len(tree.tenants)} tenants"
+    files = f"{files}; {_UNUSED_SCHEMAS}: {unused}" if unused else files
     tenants, policies = _tenants(tree)
     with staged(tree, tests=True) as stage, staged(hardened(tree, write_out=False), tests=True) as served:
         compiled = _step("compile", compile_problems(tree, stage, opa))

@@ -34,8 +34,8 @@ _QUERY: Final = "{pattern | some pattern, expression in input; regex.is_valid(ex
 _BASELINE: Final = "placet/baseline/schemas"
 _FACT: Final = ["facts", ".", "params_schema"]
 _DRAFT_OF_OPA: Final = "/draft-07/"
-"""Part of the `$schema` of the draft in which ``json.match_schema`` of OPA knows every keyword. It ignores later ones,
-and reads drafts 4 and 6 without those that came after them."""
+"""Part of the `$schema` of the draft in which ``json.match_schema`` of OPA knows every keyword. It ignores those of
+later drafts."""
 
 
 def value_problems(tree: PolicyTree, policies: Mapping[str, TenantPolicy], opa: Path) -> Iterator[Diagnostic]:

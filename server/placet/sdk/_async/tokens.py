@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from placet.sdk._async.base import AsyncBaseClient
 from placet.sdk._wire import methods
 from placet.sdk._wire.fields import set_fields
-from placet.sdk._wire.tokens import access_token_from_proto, create_request
+from placet.sdk._wire.tokens import access_token_from_proto, create_request, digest_of, revoke_request
 from placet.sdk.tokens import AccessToken, CreatedToken
-from placet.v1 import person_pb2, token_pb2
+from placet.v1 import token_pb2
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -76,8 +76,16 @@ class AsyncTokenClient(AsyncBaseClient):
 
         With `tenant`, only a token is found of which every grant names this tenant alone.
         """
-        message = token_pb2.RevokeTokenRequest(actor=set_fields(person_pb2.Person(), "actor.", id=actor))
-        request = set_fields(message, "", token_id=token_id, tenant=tenant, reason=reason)
+        return await self._revoke(revoke_request(tenant, actor, reason, token_id=token_id))
+
+    async def revoke_text(self, secret: str, *, reason: str, tenant: str = "", actor: str = "") -> AccessToken:
+        """Revoke the token with this text, such as one that leaked and whose id is not known. Otherwise as `revoke`.
+
+        Only the SHA-256 of the text is sent.
+        """
+        return await self._revoke(revoke_request(tenant, actor, reason, digest=digest_of(secret)))
+
+    async def _revoke(self, request: token_pb2.RevokeTokenRequest) -> AccessToken:
         parse = token_pb2.RevokeTokenResponse.FromString
         response = await self._channel.change(methods.REVOKE_TOKEN, request, parse, self._timeout)
         return access_token_from_proto(response.token)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import ssl
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +16,8 @@ _CERT: Final = "PLACET_CLIENT_CERT_FILE"
 _KEY: Final = "PLACET_CLIENT_KEY_FILE"
 _CERTIFICATE: Final = "CERTIFICATE"
 _PRIVATE_KEY: Final = "PRIVATE KEY"
+_ANOTHER_KEY: Final = frozenset({"KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH"})
+"""Reasons of OpenSSL: the key belongs to another certificate."""
 
 
 def tls_credentials(ca_file: str = SYSTEM, cert_file: str = "", key_file: str = "") -> grpc.ChannelCredentials:
@@ -22,7 +25,7 @@ def tls_credentials(ca_file: str = SYSTEM, cert_file: str = "", key_file: str = 
 
     `ca_file` holds the CAs in PEM that may have signed the server's certificate. `cert_file` and `key_file` are the
     client's own certificate and key, for servers that require one. ValueError names a file that cannot be read
-    or has no such content.
+    or has no such content, and a key that is not the certificate's.
     """
     return _credentials({"ca_file": ca_file, "cert_file": cert_file, "key_file": key_file})
 
@@ -48,9 +51,25 @@ def _credentials(files: dict[str, str]) -> grpc.ChannelCredentials:
     roots = None if files[ca] == SYSTEM else _read(ca, files[ca], _CERTIFICATE)
     if not files[cert]:
         return grpc.ssl_channel_credentials(roots)
-    return grpc.ssl_channel_credentials(
-        roots, _read(key, files[key], _PRIVATE_KEY), _read(cert, files[cert], _CERTIFICATE)
-    )
+    private_key, chain = _read(key, files[key], _PRIVATE_KEY), _read(cert, files[cert], _CERTIFICATE)
+    _require_pair(files, cert, key)
+    return grpc.ssl_channel_credentials(roots, private_key, chain)
+
+
+def _require_pair(files: dict[str, str], cert: str, key: str) -> None:
+    """Raise ValueError if OpenSSL cannot use the key with the certificate. gRPC says only that the handshake failed."""
+
+    def no_passphrase() -> str:
+        raise ValueError(f"{key}: {files[key]} is encrypted; use a key without a passphrase")
+
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(files[cert], files[key], no_passphrase)
+    except ssl.SSLError as error:
+        if error.reason in _ANOTHER_KEY:
+            text = f"{key}: {files[key]} is not the key of the first certificate in {files[cert]} ({cert}); use its key"
+        else:
+            text = f"{cert}: {files[cert]} cannot be used with {files[key]} ({key}): {error.reason}; check both files"
+        raise ValueError(text) from error
 
 
 def _read(name: str, path: str, content: str) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING, Final
 
 from placet.sdk._wire.approvals import person_to_proto
@@ -29,6 +30,21 @@ def create_request(
     )
     message.grants.extend(_grant_to_proto(f"grants[{index}].", grant) for index, grant in enumerate(grants))
     return set_fields(message, "", name=name, expires_after_seconds=expires_after_seconds)
+
+
+def revoke_request(
+    tenant: str, actor: str, reason: str, *, token_id: str = "", digest: str = ""
+) -> token_pb2.RevokeTokenRequest:
+    """Return the message, which names the token by its id or by the SHA-256 of its text. Raises InvalidRequestError."""
+    message = token_pb2.RevokeTokenRequest(actor=set_fields(person_pb2.Person(), "actor.", id=actor))
+    return set_fields(message, "", token_id=token_id, tenant=tenant, reason=reason, text_sha256=digest)
+
+
+def digest_of(secret: object) -> str:
+    """Return the SHA-256 of a token's text. Raises InvalidRequestError."""
+    if not isinstance(secret, str) or not secret:
+        raise invalid(("secret", "must be the text of a token"))
+    return hashlib.sha256(secret.encode(errors="replace")).hexdigest()
 
 
 def access_token_from_proto(message: token_pb2.AccessToken) -> AccessToken:

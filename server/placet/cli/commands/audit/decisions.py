@@ -18,13 +18,15 @@ from placet.cli.rendering.documents import (
     finding_rows,
     obligation_rows,
     recorded_document,
-    time_text,
+    short_time_text,
 )
 from placet.cli.rendering.output import Output, print_error, print_fields, print_json, print_table
 from placet.kernel.limits import PAGE_SIZE_DEFAULT
 from placet.sdk.defaults import DEFAULT_ADDRESS, READ_TIMEOUT_SECONDS
 
-COLUMNS: Final = ("decided_at", "effect", "rule_id", "tool", "agent", "user", "run_id", "decision_id")
+_ID: Final = "decision_id"
+COLUMNS: Final = ("decided_at", "effect", "rule_id", "tool", "agent", "caller", _ID)
+"""Without the user and the run, which JSON has, so that a terminal of 100 columns shows a row in few lines."""
 TAIL_DEFAULT: Final = 10
 
 Effect = Annotated[sdk.Effect | None, typer.Option(help="Only decisions with this effect.", show_default=False)]
@@ -95,7 +97,7 @@ def decisions_command(  # noqa: PLR0913 - one option for each filter
     if output is Output.JSON:
         print_json({"decisions": [recorded_document(decision, with_input=False) for decision in recorded]})
     else:
-        print_table(COLUMNS, [_row(decision) for decision in recorded])
+        print_table(COLUMNS, [_row(decision) for decision in recorded], whole=_ID)
     if not recorded:
         warn_unknown_tenant(address, tenant)
 
@@ -178,20 +180,19 @@ def _print_tail(recorded: list[sdk.RecordedDecision], output: Output, *, header:
         for decision in recorded:
             print_json(recorded_document(decision, with_input=False), one_line=True)
     elif recorded or header:
-        print_table(COLUMNS, [_row(decision) for decision in recorded], header=header)
+        print_table(COLUMNS, [_row(decision) for decision in recorded], header=header, whole=_ID)
 
 
 def _row(recorded: sdk.RecordedDecision) -> tuple[str, ...]:
     document = recorded_document(recorded, with_input=True)
     event, policy_input = document["event"] or {}, document["input"] or {}
     return (
-        time_text(recorded.decision.decided_at),
+        short_time_text(recorded.decision.decided_at),
         recorded.decision.effect.value,
         recorded.decision.rule_id,
         _text(event, "tool", "name"),
         _text(policy_input, "identity", "agent"),
-        _text(event, "user", "id"),
-        _text(event, "run_id"),
+        recorded.caller,
         recorded.decision.decision_id,
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping  # noqa: TC003 - typer reads it
 from dataclasses import replace
 from pathlib import Path  # noqa: TC003 - typer reads it
@@ -12,6 +13,7 @@ import typer
 
 from placet.cli.doctor.check import Check, failed, passed
 from placet.cli.doctor.installation import run_checks
+from placet.cli.doctor.own_server import settings_of_server
 from placet.cli.doctor.production import production_checks
 from placet.cli.options import ConfigFile, OutputOption, reachable
 from placet.cli.rendering import exit_codes
@@ -80,9 +82,15 @@ def _document(check: Check) -> dict[str, Any]:
 
 
 def _print(check: Check) -> None:
-    """Print a check, wrapped, with its remedy on separate lines. Long words such as paths are not broken."""
+    """Print a check: on a terminal wrapped, with its remedy on separate lines, without breaking words such as paths.
+
+    Elsewhere on one line, so that programs can search for it.
+    """
     state = "ok" if check.ok else "FAILS"
     prefix = f"{check.name:<{_NAME_CHARS}}{state:<{_STATE_CHARS}}"
+    if not sys.stdout.isatty():
+        typer.echo(visible(prefix + check.detail + (f"; remedy: {check.remedy}" if check.remedy else "")))
+        return
     indent = " " * len(prefix)
     lines = _wrap(check.detail) + (_wrap(f"remedy: {check.remedy}") if check.remedy else [])
     for number, line in enumerate(lines):
@@ -103,7 +111,8 @@ def _run(
         return [failed("settings", "; ".join(str(error).splitlines()))]
     checks = [passed("settings", "valid"), *run_checks(settings, address)]
     if production:
-        checks += production_checks(settings, kept)
+        source, judged = settings_of_server(settings, address)
+        checks += [source, *production_checks(judged, kept)]
     return [_name_data_dir(check, settings) for check in checks]
 
 

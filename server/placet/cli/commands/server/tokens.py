@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Final, TypeVar
 import typer
 
 from placet import sdk
+from placet.cli.notices import tenants_of_server, warn_unknown_tenants
 from placet.cli.offline import naming_data_dir, open_settings
 from placet.cli.options import (
     ActingPerson,
@@ -23,14 +24,15 @@ from placet.cli.options import (
 )
 from placet.cli.rendering.output import Output, print_json, print_table
 from placet.cli.rendering.token_documents import COLUMNS, stored_token, token_document, token_row
-from placet.identity.model import Role, UserAssertion
+from placet.cli.secret_input import STDIN, read_secret
+from placet.identity.model import EVERY_TENANT, Role, UserAssertion
 from placet.kernel.errors import ConfigurationError, FailedPreconditionError, InvalidRequestError, NotFoundError
 from placet.kernel.limits import TOKEN_TTL_SECONDS_DEFAULT, TOKEN_TTL_SECONDS_MAX
 from placet.sdk.defaults import DEFAULT_ADDRESS
-from placet.tokens.secret import TOKEN_PREFIX
+from placet.tokens.secret import TOKEN_PREFIX, digest_of
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Collection
     from pathlib import Path
 
     from placet.server.settings import Settings
@@ -132,6 +134,9 @@ def create_command(  # noqa: PLR0913 - one option for each property
     else:
         with sdk.TokenClient(address, timeout=timeout) as client:
             created = client.create(name, grants, person=who, expires_after_seconds=seconds, actor=actor)
+    known = _tenants_of_folder(settings) if settings else tenants_of_server(address)
+    if known:
+        warn_unknown_tenants([each for each in tenant if each != EVERY_TENANT], known)
     if output is Output.JSON:
         print_json({"token": token_document(created.token), "secret": created.secret})
         return
@@ -172,7 +177,9 @@ def list_command(
 
 @app.command("revoke")
 def revoke_command(  # noqa: PLR0913 - how to reach the token, and what to do
-    token_id: Annotated[str, typer.Argument(help="The token, tok_...", metavar="TOKEN_ID")],
+    token_id: Annotated[
+        str, typer.Argument(help="The token, tok_...; or - to read its text from standard input.", metavar="TOKEN_ID")
+    ],
     *,
     reason: Reason,
     tenant: OneTenant = "",
@@ -185,17 +192,29 @@ def revoke_command(  # noqa: PLR0913 - how to reach the token, and what to do
 ) -> None:
     """Revoke an access token. When the command returns, no replica answers a call that presents it.
 
+    With - it reads a token that leaked, and whose id you do not know, from standard input.
+
     Example: placet tokens revoke tok_0123456789abcdef --reason 'laptop lost'
     """
     if token_id.startswith(TOKEN_PREFIX):
-        raise typer.BadParameter("this is a token itself; name its id, tok_..., that `placet tokens list` shows")
+        raise typer.BadParameter(
+            "this is a token itself, and others can read command lines; write - and pass it on standard input, or name "
+            "its id, tok_..., that `placet tokens list` shows"
+        )
+    secret = read_secret() if token_id == STDIN else ""
     if settings := _offline(data_dir, database_url, config):
         name = or_login_name(actor)
-        _run(settings, lambda tokens: tokens.revoke(token_id, tenant, name, reason))
+
+        async def revoke(tokens: Tokens) -> str:
+            found = await tokens.id_of(digest_of(secret), tenant) if secret else token_id
+            return (await tokens.revoke(found, tenant, name, reason)).token_id
+
+        revoked = _run(settings, revoke)
     else:
         with sdk.TokenClient(address, timeout=timeout) as client:
-            client.revoke(token_id, reason=reason, tenant=tenant, actor=actor)
-    typer.echo(f"{token_id} is revoked")
+            how = {"reason": reason, "tenant": tenant, "actor": actor}
+            revoked = (client.revoke_text(secret, **how) if secret else client.revoke(token_id, **how)).id
+    typer.echo(f"{revoked} is revoked")
 
 
 def _grant(role: Role, tenants: list[str], agents: list[str], user: UserAssertion) -> sdk.TokenGrant:
@@ -210,6 +229,11 @@ def _offline(data_dir: Path | None, database_url: str | None, config: Path | Non
     if data_dir is None and database_url is None and config is None:
         return None
     return open_settings(data_dir, config, database_url)
+
+
+def _tenants_of_folder(settings: Settings) -> Collection[str]:
+    """Return the tenants of the policy folder; none where the policy is read from an address."""
+    return [] if settings.policy_url else [path.stem for path in settings.rego_dir.glob("config/*.yaml")]
 
 
 def _created_offline(

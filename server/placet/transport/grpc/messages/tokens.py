@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final
 
 from placet.identity.model import Grant, Role, UserAssertion
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from placet.tokens.service import Listed
     from placet.transport.grpc.messages.validation import RequestValidator
 
+_SHA256: Final = re.compile(r"[0-9a-f]{64}")
 ROLES: Final = enum_codec(Role, token_pb2.CallerRole)
 ASSERTIONS: Final = enum_codec(UserAssertion, token_pb2.UserAssertion)
 
@@ -35,6 +37,15 @@ def new_token_of(validator: RequestValidator, request: token_pb2.CreateTokenRequ
         tuple(request.person.roles),
         request.expires_after_seconds,
     )
+
+
+def digest_of_text(validator: RequestValidator, request: token_pb2.RevokeTokenRequest) -> str:
+    """Return the SHA-256 that names the token in place of an id; empty for none."""
+    if request.text_sha256 and not _SHA256.fullmatch(request.text_sha256):
+        validator.violation("text_sha256", "must be the SHA-256 of the token's text: 64 lower-case hex digits")
+    if request.text_sha256 and request.token_id:
+        validator.violation("text_sha256", "names a token beside token_id; send one of the two")
+    return request.text_sha256
 
 
 def access_token_to_proto(listed: Listed, now_us: int) -> token_pb2.AccessToken:

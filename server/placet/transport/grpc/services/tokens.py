@@ -11,7 +11,7 @@ from placet.kernel.reasons import AUTHENTICATION_OFF, REFUSALS
 from placet.tokens.service import Listed
 from placet.transport.grpc.interceptors.caller import current_caller, current_principal
 from placet.transport.grpc.messages.controls import actor_of, reason_of
-from placet.transport.grpc.messages.tokens import access_token_to_proto, new_token_of
+from placet.transport.grpc.messages.tokens import access_token_to_proto, digest_of_text, new_token_of
 from placet.transport.grpc.messages.validation import RequestValidator
 from placet.v1 import token_pb2, token_pb2_grpc
 
@@ -55,9 +55,11 @@ class TokenServicer(token_pb2_grpc.TokenServiceServicer):
     ) -> token_pb2.RevokeTokenResponse:
         """Revoke a token."""
         validator = RequestValidator()
-        token_id = validator.text("token_id", request.token_id, SHORT_LABEL_BYTES_MAX, required=True)
+        digest = digest_of_text(validator, request)
+        token_id = validator.text("token_id", request.token_id, SHORT_LABEL_BYTES_MAX, required=not digest)
         tenant = validator.optional_tenant("tenant", request.tenant)
         actor, reason = actor_of(validator, request.actor), reason_of(validator, request.reason)
         validator.require_valid()
+        token_id = token_id or await self.tokens.id_of(digest, tenant)
         token = await self.tokens.revoke(token_id, tenant, actor, reason, current_caller())
         return token_pb2.RevokeTokenResponse(token=access_token_to_proto(Listed(token, 0), self.clock.wall_us()))
