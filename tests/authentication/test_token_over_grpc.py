@@ -10,7 +10,7 @@ import pytest
 
 from placet.identity.model import Grant, Role
 from placet.tokens.secret import digest_of, new_token
-from placet.v1 import approval_pb2, token_pb2
+from placet.v1 import approval_pb2, authorization_pb2, token_pb2
 from tests.authentication.token_servers import (
     ADMIN,
     RUNTIME,
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 UNAUTHENTICATED = grpc.StatusCode.UNAUTHENTICATED
 WATCH = "/placet.v1.ApprovalService/WatchApprovals"
+WATCH_DECISION = "/placet.v1.AuthorizationService/WatchDecision"
 RUNTIME_OF_ACME = wire_grant("AGENT_RUNTIME", "acme", agents=("support-*",), user="USER_ASSERTION_TRUSTED")
 APPROVER_OF_ACME = wire_grant("APPROVER", "acme")
 STREAM_ENDS_SECONDS = 2.0
@@ -310,6 +311,24 @@ def test_a_watch_ends_with_its_credential(server: Server, admin: TokenCaller, en
         assert ended.value.code() is UNAUTHENTICATED
         expected = "CREDENTIAL_EXPIRED" if ends == "expires" else "CREDENTIAL_INVALID"
         assert refusal_of(ended.value).reason == expected
+
+
+def test_a_watch_of_a_decision_ends_with_its_credential(
+    server: Server, admin: TokenCaller, runtime: tuple[TokenCaller, str]
+) -> None:
+    caller, token_id = runtime
+    decision = caller.authorize()
+    asked = authorization_pb2.WatchDecisionRequest(tenant="acme", decision_id=decision.decision_id)
+    with grpc.insecure_channel(server.address) as channel:
+        watch = channel.unary_stream(WATCH_DECISION, None, None)
+        call: Any = watch(asked.SerializeToString(), metadata=bearer(caller.token), timeout=30)
+        assert next(call) is not None
+        admin.revoke(token_id)
+        began = time.monotonic()
+        with pytest.raises(grpc.RpcError) as ended:
+            next(call)
+        assert time.monotonic() - began < STREAM_ENDS_SECONDS + BUSY_SECONDS
+    assert refusal_of(ended.value).reason == "CREDENTIAL_INVALID"
 
 
 def test_a_cancelled_watch_is_no_failure(server: Server, admin: TokenCaller) -> None:
