@@ -7,7 +7,6 @@ import json
 import os
 import re
 import shutil
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -26,6 +25,7 @@ from placet.sdk import ControlClient
 from placet.signing.keys import PUBLIC_NAME, load_public_key
 from placet.storage.sqlite.offline import verify_database
 from tests.support.bundle_cache import seed_bundles
+from tests.support.ports import free_port
 
 if TYPE_CHECKING:
     import signal
@@ -63,8 +63,7 @@ def policy_copy(folder: Path) -> Path:
 
 def free_address() -> str:
     """Return a loopback address on which no server listens."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return f"127.0.0.1:{probe.getsockname()[1]}"
+    return f"127.0.0.1:{free_port()}"
 
 
 class Server:

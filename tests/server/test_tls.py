@@ -18,6 +18,7 @@ from placet.server.settings_sources import load_settings
 from placet.transport.tls import read_material
 from placet.transport.tls_files import TlsFiles
 from tests.serving import serving, settings
+from tests.support.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,13 +39,6 @@ user = "trusted"
 """
 READ = Action("github.read_repo", {"repo": "acme/app"})
 IDENTITY = Identity(agent="support-1", user="u_1", tenant="acme")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 class Certificates:

@@ -17,8 +17,9 @@ from placet.cli.main import main
 from placet.cli.rendering import exit_codes
 from placet.signing.keys import PUBLIC_NAME, PublicKeys, load_or_create_signing_key
 from placet.storage.postgres.backend import PostgresLedger
-from tests.postgres import USER, Postgres, free_port, postgres, run_unprivileged, unprivileged
+from tests.postgres import USER, Postgres, postgres, run_unprivileged, unprivileged
 from tests.storage.making import TickingClock, commitment
+from tests.support.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -116,13 +116,9 @@ def verify_permit(
     _check_time(verified, current_time, leeway_seconds)
     digest = action_digest(action, identity, run_id)
     _check_subject(verified, action, identity, run_id)
-    if verified.action_digest != digest:
-        raise PermitError(
-            PermitReason.WRONG_DIGEST, "it allows a call with other parameters, amount, destination or identity"
-        )
-    expires_at = verified.expires_at.timestamp() + leeway_seconds
-    if replay is not None and not replay.first_use(verified.decision_id, expires_at, current_time):
-        raise PermitError(PermitReason.REPLAYED, f"the permit of {verified.decision_id} was used before")
+    _check_digest(verified, digest)
+    if replay is not None:
+        _check_first_use(verified, replay, current_time, leeway_seconds)
     return verified
 
 
@@ -132,6 +128,19 @@ def _check_time(permit: Permit, now: float, leeway: float) -> None:
         raise PermitError(PermitReason.EXPIRED, f"it expired at {permit.expires_at.isoformat()}")
     if not permit.issued_at.timestamp() <= now + leeway:
         raise PermitError(PermitReason.NOT_YET_VALID, f"it is valid from {permit.issued_at.isoformat()}")
+
+
+def _check_digest(permit: Permit, digest: str) -> None:
+    if permit.action_digest != digest:
+        raise PermitError(
+            PermitReason.WRONG_DIGEST, "it allows a call with other parameters, amount, destination or identity"
+        )
+
+
+def _check_first_use(permit: Permit, replay: Replay, now: float, leeway: float) -> None:
+    """Raise PermitError if the permit was used before. Otherwise it counts as used until it is no longer accepted."""
+    if not replay.first_use(permit.decision_id, permit.expires_at.timestamp() + leeway, now):
+        raise PermitError(PermitReason.REPLAYED, f"the permit of {permit.decision_id} was used before")
 
 
 def _check_subject(permit: Permit, action: Action, identity: Identity, run_id: str) -> None:

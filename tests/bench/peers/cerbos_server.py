@@ -18,7 +18,8 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoRe
 
 from tests.bench import load, raw_load
 from tests.bench.checkouts import HERE_ROOT
-from tests.bench.peers.processes import free_port, running
+from tests.bench.peers.processes import running
+from tests.support.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Final
 
 from placet.policy.toolchain.binary import find_opa
 from tests.bench import raw_load
-from tests.bench.peers.processes import free_port, running
+from tests.bench.peers.processes import running
+from tests.support.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

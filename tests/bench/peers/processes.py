@@ -16,14 +16,6 @@ START_SECONDS_MAX: Final = 30
 STOP_SECONDS_MAX: Final = 10
 
 
-def free_port() -> int:
-    """Return a port of loopback on which nothing listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
-
-
 @contextlib.contextmanager
 def running(command: Sequence[str], port: int, output: Path) -> Iterator[None]:
     """Run a program for the duration of the block, which begins when it listens on the port.
