@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sqlite3
 import time
 from typing import TYPE_CHECKING
 
@@ -11,11 +13,14 @@ import pytest
 from placet.cli.rendering import exit_codes
 from placet.kernel.limits import PERMIT_KEY_LEAD_SECONDS, PERMIT_KEY_OVERLAP_SECONDS
 from placet.signing.permit_keys import open_permit_keys, rotate_permit_key
+from placet.v1 import control_pb2, key_pb2
+from tests.keys.key_env import kek
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.cli.conftest import Placet
+    from tests.sdk.scripted_server import ScriptedServer
 
 
 @pytest.fixture
@@ -73,3 +78,86 @@ def test_a_folder_without_keys_does_not_change(placet: Placet, empty_folder: Pat
 def test_an_invalid_delay(placet: Placet, folder: Path, after: str) -> None:
     assert placet("keys", "rotate", "--after", after).code == exit_codes.USAGE
     assert len(list(folder.iterdir())) == 1
+
+
+def test_withdrawn_keys_are_removed(placet: Placet, folder: Path) -> None:
+    made = placet("keys", "rotate", "permit", "--withdraw", "-o", "json").document
+    [left] = placet("keys", "list", "-o", "json").document
+    assert (left["key_id"], left["state"]) == (made["key_id"], "signs")
+    assert len(list(folder.iterdir())) == 1
+
+
+def scripted_key() -> key_pb2.Key:
+    key = key_pb2.Key(id="k1", use=key_pb2.KEY_USE_PERMIT, state=key_pb2.KEY_STATE_WAITS)
+    key.signs_from.FromSeconds(1_777_055_581)
+    return key
+
+
+ROW = {"key_id": "k1", "state": "waits", "signs_from": "2026-04-24T18:33:01.000000Z"}
+
+
+def test_keys_of_a_server(placet: Placet, server: ScriptedServer) -> None:
+    server.script("/placet.v1.KeyService/ListKeys", key_pb2.ListKeysResponse(keys=[scripted_key()]))
+    [row] = placet("keys", "list", "--address", server.address, "-o", "json").document
+    assert row == {**ROW, "signs_until": "", "verifies_until": ""}
+    server.script("/placet.v1.ControlService/GetPermitKeys", control_pb2.GetPermitKeysResponse(jwks_json='{"keys":[]}'))
+    assert placet("keys", "jwks", "--address", server.address).out == '{"keys":[]}\n'
+
+
+@pytest.mark.parametrize(("flags", "after", "withdraw"), [((), 60, False), (("--withdraw",), 0, True)])
+def test_a_rotation_by_a_server(
+    placet: Placet,
+    server: ScriptedServer,
+    flags: tuple[str, ...],
+    after: int,
+    withdraw: bool,  # noqa: FBT001 - a table's column
+) -> None:
+    server.script("/placet.v1.KeyService/RotateKey", key_pb2.RotateKeyResponse(key=scripted_key()))
+    ran = placet("keys", "rotate", "--address", server.address, "--as", "ann", "--reason", "yearly", *flags)
+    assert (ran.code, "k1" in ran.out) == (exit_codes.OK, True)
+    [(_, raw, _)] = server.calls
+    asked = key_pb2.RotateKeyRequest.FromString(raw)
+    assert (asked.actor.id, asked.reason, asked.after_seconds, asked.withdraw) == ("ann", "yearly", after, withdraw)
+
+
+@pytest.fixture
+def in_database(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Settings that say that the keys are in the database."""
+    monkeypatch.setenv("PLACET_PERMIT_KEY_ENCRYPTION_KEY", kek())
+
+
+@pytest.mark.usefixtures("in_database")
+@pytest.mark.parametrize("command", ["list", "jwks"])
+def test_keys_in_the_database_are_shown_by_a_server(placet: Placet, command: str) -> None:
+    ran = placet("keys", command)
+    assert ran.code == exit_codes.USAGE
+    assert "are in the database: name a server" in ran.complaint
+
+
+@pytest.mark.usefixtures("in_database")
+def test_a_lost_key_encryption_key_is_replaced_while_no_server_runs(placet: Placet, data_dir: Path) -> None:
+    first = placet("keys", "rotate", "--as", "ann", "--after", "0", "-o", "json").document
+    second = placet("keys", "rotate", "--as", "ann", "--after", "30", "-o", "json").document
+    assert (first["state"], second["state"]) == ("signs", "waits")
+    os.environ["PLACET_PERMIT_KEY_ENCRYPTION_KEY"] = kek(2)
+    third = placet("keys", "rotate", "--as", "ann", "--withdraw", "--reason", "lost", "-o", "json").document
+    assert third["state"] == "signs"
+    with sqlite3.connect(data_dir / "placet.db") as database:
+        [(body,)] = database.execute("SELECT body FROM key_sets").fetchall()
+    assert [each["kid"] for each in json.loads(body)["keys"]] == [third["key_id"]]
+    assert "permit_key.created" in placet("audit", "events").out
+
+
+def test_a_mounted_folder_is_shown_and_never_written(
+    placet: Placet, empty_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mounted = empty_folder / "mounted"
+    open_permit_keys(mounted, int(time.time()) - 10)
+    [file] = mounted.iterdir()
+    file.chmod(0o440)
+    monkeypatch.setenv("PLACET_PERMIT_KEYS_DIR", str(mounted))
+    [row] = placet("keys", "list", "-o", "json").document
+    assert row["state"] == "signs"
+    ran = placet("keys", "rotate")
+    assert (ran.code, list(mounted.iterdir())) == (exit_codes.USAGE, [file])
+    assert "is written by others; add a key there" in ran.complaint

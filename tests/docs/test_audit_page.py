@@ -34,6 +34,8 @@ from placet.kernel.errors import FieldViolation
 from placet.kernel.limits import CHECKPOINT_RECORDS_MAX
 from placet.kernel.model import Caller
 from placet.kernel.state import CounterKey
+from placet.keys.model import StoredKey
+from placet.keys.records import key_created
 from placet.outcomes.records import excess_decided, outcome_commitment, reservation_expired_commitment
 from placet.permits.revocations import permit_revoked
 from placet.privacy.detectors import DETECTORS
@@ -84,6 +86,7 @@ def control_records() -> list[Commitment]:
         control_refused(wish, "NOT_FOUND", NOW_US),
         token_created(token, wish, ()),
         token_revoked(token, wish, NOW_US, ()),
+        key_created(StoredKey("k1", 1_777_055_581, "kek"), (), wish, NOW_US, ()),
         trail_restarted(TrailBreak(BreakKind.OLDER, "a", 9, "00" * 32, 7), "ann", "restored", NOW_US),
         policy_confirmed(wish, "r1", ["acme.yaml: lost"], NOW_US, ()),
     ]

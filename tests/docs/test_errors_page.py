@@ -27,7 +27,7 @@ from placet.server.observer import WARNING_EVENTS
 from placet.telemetry.metrics import Metrics
 from placet.transport.grpc import errors as rpc_errors
 from placet.transport.grpc.errors import status_of
-from placet.v1 import approval_pb2, audit_pb2, authorization_pb2, control_pb2, token_pb2
+from placet.v1 import approval_pb2, audit_pb2, authorization_pb2, control_pb2, key_pb2, token_pb2
 from tests.docs.blocks import ROOT
 from tests.docs.tables import DOCS, by_name, rows
 
@@ -64,7 +64,7 @@ def statuses() -> Iterator[tuple[str, str, set[str]]]:
 def test_every_call_has_its_row_and_no_other() -> None:
     calls = {
         f"{name}/{method}"
-        for module in (authorization_pb2, approval_pb2, audit_pb2, control_pb2, token_pb2)
+        for module in (authorization_pb2, approval_pb2, audit_pb2, control_pb2, token_pb2, key_pb2)
         for name, service in module.DESCRIPTOR.services_by_name.items()
         for method in service.methods_by_name
     }

@@ -24,6 +24,7 @@ TERMS: Final = {
     StateTable.CONTROL_VERSIONS: "control version",
     StateTable.WEBHOOK_OUTBOX: "outbox",
     StateTable.ACCESS_TOKENS: "access token",
+    StateTable.KEY_SETS: "permit key",
     StateTable.TOKEN_USES: "token use",
 }
 """Table of state -> its term in the glossary."""

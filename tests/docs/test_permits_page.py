@@ -8,13 +8,22 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from placet.kernel.limits import PERMIT_KEY_LEAD_SECONDS, PERMIT_KEY_OVERLAP_SECONDS, PERMIT_TTL_SECONDS
+from placet.kernel.limits import (
+    JWKS_CACHE_SECONDS,
+    PERMIT_KEY_LEAD_SECONDS,
+    PERMIT_KEY_OVERLAP_SECONDS,
+    PERMIT_KEYS_LOOK_SECONDS,
+    PERMIT_TTL_SECONDS,
+    SHARED_KEYS_AGE_SECONDS_MAX,
+    SHARED_KEYS_LOOK_SECONDS,
+)
 from placet.permits.claims import PERMIT_TYPE, permit_claims
 from placet.sdk import Action, Amount, Identity, PermitReason
 from placet.sdk._permits.digest import action_digest
 from placet.sdk._permits.keys import AGE_SECONDS_MAX, REFRESH_SECONDS
 from placet.sdk._wire.methods import GET_PERMIT_KEYS
 from placet.sdk.permits import LEEWAY_SECONDS
+from placet.signing.key_sources import COMMAND_SECONDS_MAX
 from placet.v1 import control_pb2
 from tests.docs.blocks import blocks
 from tests.docs.tables import DOCS, by_name
@@ -48,6 +57,7 @@ def test_every_claim_has_its_row_and_no_other() -> None:
 
 def test_figures() -> None:
     assert (PERMIT_TTL_SECONDS, PERMIT_KEY_LEAD_SECONDS, PERMIT_KEY_OVERLAP_SECONDS) == (60, 60, 24 * 3_600)
+    assert (SHARED_KEYS_LOOK_SECONDS, SHARED_KEYS_AGE_SECONDS_MAX) == (1, 3_600)
     assert (REFRESH_SECONDS, AGE_SECONDS_MAX, LEEWAY_SECONDS) == (5, 3_600, 5)
     text = " ".join(PAGE.read_text().split())
     for figure in (
@@ -56,6 +66,11 @@ def test_figures() -> None:
         "after an hour",
         "differ by 5 seconds",
         "for 24 hours",
+        "every second. A key",
+        f"for at most {COMMAND_SECONDS_MAX:g} seconds",
+        f"at most {JWKS_CACHE_SECONDS} seconds",
+        f"every {PERMIT_KEYS_LOOK_SECONDS} seconds",
+        "for an hour signs",
     ):
         assert figure in text
 

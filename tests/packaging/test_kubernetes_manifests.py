@@ -5,7 +5,8 @@ from __future__ import annotations
 import shutil
 import subprocess
 import tomllib
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import kubernetes_validate  # type: ignore[import-untyped]  # published without types
 import pytest
@@ -14,9 +15,6 @@ import yaml
 from placet.authentication.file import read_authentication_file
 from placet.server.settings import Settings
 from tests.packaging.environments import ROOT
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 FOLDER = ROOT / "deploy/k8s"
 KUSTOMIZE = {"Kustomization", "Component"}
@@ -120,6 +118,17 @@ def test_no_secret_is_in_the_manifests() -> None:
     assert owners == {"placet-database-owner"}, "servers do not hold the owner's password"
 
 
+def test_the_permit_keys_are_shared_and_what_encrypts_them_is_a_reference() -> None:
+    settings = tomllib.loads((FOLDER / "base/placet.toml").read_text())
+    file = Path(settings["permit_key_encryption_file"])
+    spec = pod("StatefulSet", "placet")
+    [container] = spec["containers"]
+    [mount] = [each for each in container["volumeMounts"] if each["mountPath"] == str(file.parent)]
+    [volume] = [each for each in spec["volumes"] if each["name"] == mount["name"]]
+    assert (mount["readOnly"], volume["secret"]["defaultMode"]) == (True, 0o440), "Placet refuses a file of all users"
+    assert f"--from-file={file.name}=" in (ROOT / "docs/how-to/deploy-kubernetes.md").read_text()
+
+
 def test_two_replicas_on_two_nodes_of_which_one_may_be_drained() -> None:
     replicas = of_kind("StatefulSet", "placet")["spec"]
     labels = replicas["selector"]["matchLabels"]
@@ -143,7 +152,7 @@ def test_only_placet_reaches_opa() -> None:
     assert "ingress" not in everything
     ingress = of_kind("NetworkPolicy", "placet")["spec"]["ingress"]
     opened = {port["port"] for rule in ingress for port in rule["ports"]}
-    assert opened == {"grpc", "grpc-mtls", "metrics"}
+    assert opened == {"grpc", "grpc-mtls", "https", "metrics"}
     assert all(rule["from"] for rule in ingress), "no rule is for everyone"
 
 
@@ -164,4 +173,5 @@ def test_the_settings_authenticate_and_encrypt() -> None:
         assert read_authentication_file(FOLDER / file).accept
     ports = {each["name"]: each["containerPort"] for each in pod("StatefulSet", "placet")["containers"][0]["ports"]}
     listening = {"grpc": settings.listen, "grpc-mtls": settings.mtls_listen, "metrics": settings.metrics_listen}
+    listening["https"] = settings.http_listen
     assert ports == {name: int(address.rpartition(":")[2]) for name, address in listening.items()}

@@ -28,6 +28,9 @@ class Keys:
         self.signed += 1
         return f"{claims.decode()}@{decided_at_us}"
 
+    def require_usable(self) -> None:
+        assert self.known() is not None
+
     def known(self) -> tuple[PermitKey, ...]:
         return ()
 

@@ -27,6 +27,9 @@ class Keys:
     def sign(self, claims: bytes, decided_at_us: int) -> str:
         raise AssertionError(claims, decided_at_us)
 
+    def require_usable(self) -> None:
+        assert self.known() is not None
+
     def known(self) -> Sequence[PermitKey]:
         return [PermitKey("k1", PUBLIC, 0)]
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 async def fill_state(store: Store) -> None:
-    """Store allows, outcomes, votes, a used approval, kill switches, autonomy, a request, a breaker and a token."""
+    """Store allows, outcomes, votes, a used approval, kill switches, autonomy, a request, a breaker, a token, keys."""
     driver = Driver(store)
     try:
         await _decide_and_report(driver)
@@ -28,7 +28,8 @@ async def fill_state(store: Store) -> None:
         await expire_due(driver.replicas[1].ledger, driver.clock)
         breaker = Row(RowKey(StateTable.BREAKERS, "acme", "tool pay"), "closed", driver.clock.wall, b'{"failures":[]}')
         token = Row(RowKey(StateTable.ACCESS_TOKENS, "", "tok_1"), "active", driver.clock.wall, b'{"name":"ci"}')
-        await driver.replicas[0].ledger.commit([change(PutIfVersion(breaker)), change(PutIfVersion(token))])
+        keys = Row(RowKey(StateTable.KEY_SETS, "", "permit"), "in_use", driver.clock.wall, b'{"keys":[]}')
+        await driver.replicas[0].ledger.commit([change(PutIfVersion(row)) for row in (breaker, token, keys)])
         await driver.decide(0, [_ask("k90", user="u9")])  # held until the end
     finally:
         await driver.close()

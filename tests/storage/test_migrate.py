@@ -124,7 +124,7 @@ async def test_what_the_first_schema_kept_verifies_in_the_next(
 
 @pytest.mark.parametrize(
     ("revision", "state"),
-    [("0000", SchemaState.OLDER), (HEAD_REVISION, SchemaState.CURRENT), ("0005", SchemaState.NEWER)],
+    [("0000", SchemaState.OLDER), (HEAD_REVISION, SchemaState.CURRENT), ("0006", SchemaState.NEWER)],
 )
 def test_revisions_are_in_order(revision: str, state: SchemaState) -> None:
     assert revision_state(revision) is state
@@ -132,7 +132,7 @@ def test_revisions_are_in_order(revision: str, state: SchemaState) -> None:
 
 def test_a_newer_schema_is_left_alone(url: str) -> None:
     db_upgrade(url)
-    set_revision(url, "0005")
+    set_revision(url, "0006")
     for use in (db_upgrade, prepare):
         with pytest.raises(ConfigurationError, match="a newer Placet"):
             use(url)

@@ -46,6 +46,7 @@ FIELDS: dict[str, Any] = {
     "status": "OUTCOME_STATUS_SUCCEEDED",
     "scope": {"workflow": "matrix"},
     "token_id": "tok_none",
+    "use": "KEY_USE_PERMIT",
 }
 """Field -> a value with which the request is valid."""
 INVALID, DENIED = grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.PERMISSION_DENIED

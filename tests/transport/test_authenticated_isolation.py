@@ -44,6 +44,7 @@ WITHOUT_TENANT = {
     "ControlService.SetKillSwitch",
     "ControlService.ClearKillSwitch",
     "ControlService.ListKillSwitches",
+    "KeyService.RotateKey",
 }
 """Calls whose attempts without a tenant concern every tenant."""
 ABOUT_THE_SERVER = {
@@ -51,6 +52,8 @@ ABOUT_THE_SERVER = {
     "ControlService.GetPolicyStatus",
     "ControlService.GetPermitKeys",
     "ControlService.ConfirmPolicy",
+    "KeyService.ListKeys",
+    "KeyService.RotateKey",
 }
 
 

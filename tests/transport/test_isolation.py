@@ -147,6 +147,10 @@ ATTEMPTS: dict[str, Callable[[Belongings], Sequence[Attempt]]] = {
     "AuditService.VerifyAudit": lambda _: [Attempt({})],
     "ControlService.GetPolicyStatus": lambda _: [Attempt({})],
     "ControlService.GetPermitKeys": lambda _: [Attempt({})],
+    "KeyService.ListKeys": lambda _: [Attempt({})],
+    "KeyService.RotateKey": lambda _: [
+        Attempt({"use": "KEY_USE_PERMIT", **BY}, grpc.StatusCode.FAILED_PRECONDITION),
+    ],
     "ControlService.ConfirmPolicy": lambda _: [Attempt({"policy_revision": "guessed", **BY}, NOT_FOUND)],
     "ControlService.SetKillSwitch": lambda _: [
         Attempt({"scope": {"tenant": ATTACKER, "run_id": RUN}, **BY}),

@@ -11,7 +11,7 @@ import pytest
 from placet import sdk
 from placet.kernel.limits import BATCH_ACTIONS_MAX
 from placet.kernel.steps import TOGETHER
-from placet.signing.permit_keys import SigningPermitKey
+from placet.signing.permit_signer import SigningPermitKey
 from placet.v1 import decision_pb2
 from tests.serving import serving, settings
 from tests.transport.streaming import StreamCall, streamed

@@ -51,6 +51,7 @@ class RecordKind(StrEnum):
     CLOCK_ACCEPTED = "clock.accepted"
     TOKEN_CREATED = "token.created"  # noqa: S105 - not a secret
     TOKEN_REVOKED = "token.revoked"  # noqa: S105 - not a secret
+    PERMIT_KEY_CREATED = "permit_key.created"
     SERVER_STARTED = "server.started"
     SERVER_STOPPED = "server.stopped"
 

@@ -97,7 +97,7 @@ def or_login_name(actor: str) -> str:
     raise ConfigurationError("--as: this machine has no login name; write your name, e.g. --as ann")
 
 
-def _or_credential(actor: str) -> str:
+def or_credential(actor: str) -> str:
     """Return the actor; empty if a credential says who calls, else by default the login name."""
     return actor if not actor and any(os.environ.get(name) for name in CREDENTIALS) else or_login_name(actor)
 
@@ -152,7 +152,7 @@ ActingPerson = Annotated[
         help="Your name, for the record. Default: whom your credential proves, without one your login name.",
         metavar="NAME",
         show_default=False,
-        callback=_or_credential,
+        callback=or_credential,
     ),
 ]
 Reason = Annotated[str, typer.Option(help="The reason, for the record.", metavar="TEXT")]

@@ -37,6 +37,7 @@ class ChangeKind(StrEnum):
     EXCESS_DROP = "excess.drop"
     TOKEN_CREATE = "token.create"  # noqa: S105 - not a secret
     TOKEN_REVOKE = "token.revoke"  # noqa: S105 - not a secret
+    PERMIT_KEY_ROTATE = "permit_key.rotate"
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,6 +77,8 @@ ACCESS: Final[dict[str, Access]] = {
     "TokenService.CreateToken": _row(_ADMIN, person="actor"),
     "TokenService.ListTokens": _row(_AUDITOR, _ADMIN, tenant=_OPTIONAL),
     "TokenService.RevokeToken": _row(_ADMIN, tenant=_OPTIONAL, person="actor"),
+    "KeyService.ListKeys": _row(_OPERATOR, _AUDITOR, _ADMIN, tenant=_NONE),
+    "KeyService.RotateKey": _row(_OPERATOR, _ADMIN, tenant=TenantUse.EVERY, person="actor"),
     "ControlService.GetPermitKeys": _row(*_ANY, tenant=_NONE),
 }
 """``Service.Method`` -> who may call it."""

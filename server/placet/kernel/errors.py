@@ -14,6 +14,7 @@ PlacetError
 ├── RateLimitedError             the caller is beyond its limit; retry after the delay that it names, if any
 ├── DeadlinePassedError          the caller's deadline passed while the request was queued
 ├── LedgerUnavailableError       the decision could not be recorded
+├── PermitKeysUnavailableError   no key may sign a permit now
 ├── UnavailableError             the server is shutting down
 ├── PolicyInvalidError           policy or its configuration cannot be served; says where and how to fix it
 │   └── PolicyUnreadableError    the policy cannot be read: no such folder, no permission, a failing disk
@@ -140,6 +141,10 @@ class LedgerUnavailableError(PlacetError):
     def __init__(self, text: str, known: str = "") -> None:
         self.known = known
         super().__init__(text)
+
+
+class PermitKeysUnavailableError(PlacetError):
+    """No key may sign a permit now, because the keys could not be read for too long."""
 
 
 class UnavailableError(PlacetError):

@@ -216,7 +216,16 @@ PERMIT_KEY_OVERLAP_SECONDS: Final = 86_400
 PERMIT_KEY_LEAD_SECONDS: Final = 60
 """How long a new key is published before it signs, so that every replica has it and executors can fetch it."""
 PERMIT_KEYS_LOOK_SECONDS: Final = 5
-"""How often a server looks for a new permit key."""
+"""How often a server looks for a new permit key in a folder."""
+SHARED_KEYS_LOOK_SECONDS: Final = 1
+"""How often a process looks for changed keys in the database."""
+SHARED_KEYS_AGE_SECONDS_MAX: Final = 3_600
+"""A process signs no permits when it could not read the keys in the database for longer: they may be withdrawn. Far
+below PERMIT_KEY_OVERLAP_SECONDS, so that nothing it signs is unknown to the other processes."""
+SHARED_KEYS_MAX: Final = 64
+"""Keys of one use in the database. Rotations of a day; older ones are removed."""
+JWKS_CACHE_SECONDS: Final = 30
+"""How long the public keys may be cached: below PERMIT_KEY_LEAD_SECONDS, so that every cache has a key that signs."""
 WEBHOOK_TIMEOUT_MS: Final = 15_000
 """One delivery, from the DNS lookup to the response's head. Receivers usually get 15 to 30 seconds."""
 WEBHOOK_BYTES_MAX: Final = 16_384

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from placet.kernel.limits import AUTONOMY_RULES_MAX, KILL_SWITCHES_MAX, TOKENS_MAX
+from placet.kernel.limits import AUTONOMY_RULES_MAX, KILL_SWITCHES_MAX, SHARED_KEYS_MAX, TOKENS_MAX
 
 NOTHING_WAS_ALLOWED: Final = "NOTHING_WAS_ALLOWED"
 SECOND_PERSON_NEEDED: Final = "SECOND_PERSON_NEEDED"
@@ -15,6 +15,8 @@ KILL_SWITCHES_FULL: Final = "KILL_SWITCHES_FULL"
 AUTONOMY_RULES_FULL: Final = "AUTONOMY_RULES_FULL"
 TOKENS_FULL: Final = "TOKENS_FULL"
 AUTHENTICATION_OFF: Final = "AUTHENTICATION_OFF"
+KEYS_IN_FILES: Final = "KEYS_IN_FILES"
+KEYS_FULL: Final = "KEYS_FULL"
 EXCESS_DECIDED: Final = "EXCESS_DECIDED"
 BUDGET_BELOW_ZERO: Final = "BUDGET_BELOW_ZERO"
 APPROVAL_ENDED: Final = "APPROVAL_ENDED"
@@ -39,6 +41,8 @@ REFUSALS: Final = {
     TOKENS_FULL: f"limit of {TOKENS_MAX} access tokens reached; revoke unused ones, or use JWTs of an issuer",
     AUTHENTICATION_OFF: "this server does not authenticate its callers, so anyone could create a token for later; "
     "stop it, create the first token with `placet tokens create --data-dir`, and start it with --auth-file",
+    KEYS_IN_FILES: "the permit keys of this server are files; rotate them where they are, with `placet keys rotate`",
+    KEYS_FULL: f"limit of {SHARED_KEYS_MAX} keys reached; wait until old ones expire, or withdraw them",
     EXCESS_DECIDED: "the excess of this outcome was already accepted or dropped",
     BUDGET_BELOW_ZERO: "the adjustment gives back more than was used; give back at most what was used",
     APPROVAL_ENDED: "the approval has ended, so votes no longer count",

@@ -41,6 +41,7 @@ class StateTable(StrEnum):
     APPROVAL_INDEX = "approval_index"
     ACCESS_TOKENS = "access_tokens"
     TOKEN_USES = "access_token_uses"  # noqa: S105 - not a secret
+    KEY_SETS = "key_sets"
 
 
 class RowKey(Struct, frozen=True, gc=False, order=True):

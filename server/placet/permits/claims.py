@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import binascii
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING, Final, Protocol
 
 import orjson
@@ -27,6 +28,18 @@ _SECOND_US: Final = 1_000_000
 _TO_BASE64URL: Final = bytes.maketrans(b"+/", b"-_")
 
 
+class KeyState(StrEnum):
+    """What a key is used for."""
+
+    WAITS = "waits"
+    """It is published and does not sign yet."""
+    SIGNS = "signs"
+    VERIFIES = "verifies"
+    """It signs no longer, and verifies what it signed."""
+    EXPIRED = "expired"
+    """It is not published any more."""
+
+
 @dataclass(frozen=True, slots=True)
 class PermitKey:
     """An Ed25519 public key that verifies permits."""
@@ -44,12 +57,27 @@ class PermitKey:
         """When the key is no longer published, in seconds since the Unix epoch; 0 for the newest key."""
         return self.signs_until + PERMIT_KEY_OVERLAP_SECONDS if self.signs_until else 0
 
+    def state_at(self, now: int) -> KeyState:
+        """Return what the key is used for at that second."""
+        if now < self.signs_from:
+            return KeyState.WAITS
+        if not self.signs_until or now < self.signs_until:
+            return KeyState.SIGNS
+        return KeyState.VERIFIES if now < self.verifies_until else KeyState.EXPIRED
+
 
 class PermitKeys(Protocol):
     """The permit keys of this server."""
 
     def sign(self, claims: bytes, decided_at_us: int) -> str:
-        """Return the permit with these claims, signed by the key for decisions of that time."""
+        """Return the permit with these claims, signed by the key for decisions of that time.
+
+        Raises as `require_usable` does.
+        """
+        ...
+
+    def require_usable(self) -> None:
+        """Raise PermitKeysUnavailableError when the keys may neither sign nor be published now."""
         ...
 
     def known(self) -> Sequence[PermitKey]:
@@ -85,6 +113,12 @@ def permit_claims(decision: Decision, proposal: Proposal) -> bytes:
 def base64url(content: bytes) -> bytes:
     """Return the content in base64url without padding (RFC 7515). Faster than `base64.urlsafe_b64encode`."""
     return binascii.b2a_base64(content, newline=False).translate(_TO_BASE64URL).rstrip(b"=")
+
+
+def published_keys(keys: PermitKeys) -> str:
+    """Return the keys that verify permits now as a JWK set. Raises PermitKeysUnavailableError."""
+    keys.require_usable()
+    return jwk_set(keys.known())
 
 
 def jwk_set(keys: Iterable[PermitKey]) -> str:

@@ -35,6 +35,14 @@ class PermitIssuer:
     keys: PermitKeys
     files: CurrentFiles[PermitSetting]
 
+    def require_keys(self, tenant: str, *, requested: bool) -> None:
+        """Raise PermitKeysUnavailableError when an allow of the tenant would need a permit that cannot be signed now.
+
+        Call it before the decision: then nothing is reserved for an action that cannot start.
+        """
+        if requested or self._always(tenant):
+            self.keys.require_usable()
+
     def permit(self, decision: Decision, proposal: Proposal, *, requested: bool) -> str:
         """Return the permit of an allow; "" for other decisions, and if it was not asked for.
 

@@ -24,7 +24,11 @@ class PermitVerifier:
     keys: PermitKeys
 
     def is_of(self, permit: str, tenant: str, decision_id: str) -> bool:
-        """Return whether the permit is that of the tenant's decision, valid or expired."""
+        """Return whether the permit is that of the tenant's decision, valid or expired.
+
+        Raises PermitKeysUnavailableError when the keys cannot be trusted now.
+        """
+        self.keys.require_usable()
         try:
             header = jwt.get_unverified_header(permit)
             if header.get("typ") != PERMIT_TYPE:

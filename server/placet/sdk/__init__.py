@@ -5,6 +5,7 @@
 - `ControlClient`: operators set kill switches, levels of autonomy and budgets.
 - `AuditClient`: auditors read and verify the audit trail.
 - `TokenClient`: admins create and revoke access tokens.
+- `KeyClient`: operators rotate the keys that sign permits.
 - `AsyncClient`, `AsyncApprovalClient` and so on: the same for asyncio.
 - `verify_permit`: executors verify that a call was allowed. Needs the extra ``placet-sdk[permits]``.
 - `verify_webhook`: receivers verify a webhook.
@@ -17,7 +18,14 @@ from typing import TYPE_CHECKING
 
 from placet.sdk._transport.tls import tls_credentials
 from placet.sdk.agents import Agent, AgentList, AgentState
-from placet.sdk.aio import AsyncApprovalClient, AsyncAuditClient, AsyncClient, AsyncControlClient, AsyncTokenClient
+from placet.sdk.aio import (
+    AsyncApprovalClient,
+    AsyncAuditClient,
+    AsyncClient,
+    AsyncControlClient,
+    AsyncKeyClient,
+    AsyncTokenClient,
+)
 from placet.sdk.approvals import (
     Approval,
     ApprovalChange,
@@ -30,7 +38,7 @@ from placet.sdk.approvals import (
     Vote,
 )
 from placet.sdk.audit import AuditProblem, Page, Query, RecordedDecision, VerifyReport
-from placet.sdk.client import ApprovalClient, AuditClient, Client, ControlClient, TokenClient
+from placet.sdk.client import ApprovalClient, AuditClient, Client, ControlClient, KeyClient, TokenClient
 from placet.sdk.controls import (
     AutonomyRule,
     AutonomySet,
@@ -70,6 +78,7 @@ from placet.sdk.errors import (
     WrongTypeError,
 )
 from placet.sdk.failures import Failure, FieldViolation
+from placet.sdk.keys import Key, KeyState
 from placet.sdk.outcomes import ExcessPart, OutcomeExcess, OutcomeReceipt, OutcomeStatus
 from placet.sdk.permits import (
     KeySource,
@@ -103,6 +112,7 @@ __all__ = [
     "AsyncAuditClient",
     "AsyncClient",
     "AsyncControlClient",
+    "AsyncKeyClient",
     "AsyncTokenClient",
     "AuditClient",
     "AuditProblem",
@@ -133,7 +143,10 @@ __all__ = [
     "Identity",
     "InvalidParamsError",
     "InvalidRequestError",
+    "Key",
+    "KeyClient",
     "KeySource",
+    "KeyState",
     "KillScope",
     "KillSwitch",
     "KillSwitchSet",

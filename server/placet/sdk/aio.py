@@ -23,6 +23,14 @@ from placet.sdk._async.approvals import AsyncApprovalClient
 from placet.sdk._async.audit import AsyncAuditClient
 from placet.sdk._async.client import AsyncClient
 from placet.sdk._async.controls import AsyncControlClient
+from placet.sdk._async.keys import AsyncKeyClient
 from placet.sdk._async.tokens import AsyncTokenClient
 
-__all__ = ["AsyncApprovalClient", "AsyncAuditClient", "AsyncClient", "AsyncControlClient", "AsyncTokenClient"]
+__all__ = [
+    "AsyncApprovalClient",
+    "AsyncAuditClient",
+    "AsyncClient",
+    "AsyncControlClient",
+    "AsyncKeyClient",
+    "AsyncTokenClient",
+]

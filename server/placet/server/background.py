@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
+from placet.kernel.limits import SHARED_KEYS_LOOK_SECONDS
 from placet.outcomes.expiry import expire_due, purge_idempotency_keys
 from placet.server.approvals import COUNT_SECONDS
 from placet.server.certificates import follow_certificates
@@ -47,6 +48,8 @@ def loops_of_each_process(core: Core) -> list[Loop]:
     ]
     if core.tls is not None:
         loops.append(follow_certificates(core.tls, observer))
+    if core.permit_keys.shared is not None:
+        loops.append(periodic(SHARED_KEYS_LOOK_SECONDS, core.permit_keys.shared.renew, observer))
     if settings.metrics_listen:
         loops.append(periodic(SAMPLE_SECONDS, observer.sample_metrics, observer))
     return loops

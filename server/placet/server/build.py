@@ -6,6 +6,7 @@ transport. A server of several processes is built from the same parts by `placet
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,9 @@ from placet.server.address_file import write_address_file
 from placet.server.approvals import build_approvals
 from placet.server.background import loops_of_each_process, loops_of_one_process, run_in_background
 from placet.server.core import RunningServer, observed_clock, serve_metrics, start_core
+from placet.server.http import serve_http
 from placet.server.judged_settings import judged_settings
+from placet.server.permit_keys import with_key_encryption
 from placet.server.policies import build_policies
 from placet.server.rpc import Rpc
 from placet.transport.grpc.server import require_free
@@ -33,8 +36,11 @@ async def open_server(settings: Settings) -> AsyncIterator[RunningServer]:
     """
     settings.require_rego_dir()
     settings.require_data_dir()
+    settings = await asyncio.to_thread(with_key_encryption, settings)
     for listen in filter(None, (settings.listen, settings.mtls_listen)):
         require_free(listen)  # fail now rather than after seconds of starting
+    if settings.http_listen:
+        require_free(settings.http_listen, "--http-listen")
     clock, observer = observed_clock(settings)
     log = observer.log
     async with contextlib.AsyncExitStack() as stack:
@@ -45,11 +51,12 @@ async def open_server(settings: Settings) -> AsyncIterator[RunningServer]:
         loops = [approvals.hub.run, *loops_of_each_process(core), *loops_of_one_process(core, approvals)]
         background = run_in_background(stack, observer, loops)
         rpc.close_queues_with(stack)
+        http_address = await serve_http(stack, core)
         address = await rpc.start(stack, settings.listen, settings.mtls_listen)
         judged = judged_settings(settings)
         write_address_file(stack, settings.data_dir / "serve.json", address, observer, settings=judged)
         revision = core.policies.status().revision
         log.info("serving", address=address, policy_revision=revision, replica=settings.replica_id)
         stack.callback(log.info, "stopping")
-        yield RunningServer(address, core.policies, core.ledger, observer.metrics, background)
+        yield RunningServer(address, core.policies, core.ledger, observer.metrics, background, http_address)
     log.info("stopped")

@@ -14,8 +14,8 @@ from placet.kernel.errors import LedgerUnavailableError
 from placet.server.ledger import open_recorded
 from placet.server.ledger_clock import LedgerClock
 from placet.server.observer import ServerObserver
+from placet.server.permit_keys import open_permit_keys
 from placet.server.system import SystemClock
-from placet.signing.permit_keys import PermitKeyFolder
 from placet.telemetry.log import configure
 from placet.telemetry.metrics import Metrics
 from placet.transport.tls import ServerTls
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from placet.authentication.document import AuthenticationDocument
     from placet.kernel.clock import Clock
+    from placet.server.permit_keys import PermitKeyParts
     from placet.server.policies import RunningPolicies
     from placet.server.settings import Settings
     from placet.storage.ledger import ThreadedLedger
@@ -39,6 +40,7 @@ class RunningServer:
     ledger: ThreadedLedger
     metrics: Metrics
     background: asyncio.Task[None]  # ends only when one of the background loops fails
+    http_address: str = ""  # URL of the HTTP server; "" for none
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,7 @@ class Core:
     observer: ServerObserver
     policies: RunningPolicies
     ledger: ThreadedLedger
-    permit_keys: PermitKeyFolder
+    permit_keys: PermitKeyParts
     tls: ServerTls | None = None
     authentication: AuthenticationDocument | None = None
     """None where callers are not authenticated."""
@@ -79,7 +81,7 @@ async def start_core(
     # Created only now: a start that fails before leaves no directory behind.
     settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     ledger = await _open_ledger(stack, settings, clock, observer)
-    permit_keys = PermitKeyFolder(settings.permit_keys_dir, clock, observer.error)
+    permit_keys = await open_permit_keys(settings, ledger, clock, observer)
     stack.push_async_callback(policies.close)
     _record_shutdown(stack, ledger, clock)
     await policies.start()

@@ -13,10 +13,13 @@ if TYPE_CHECKING:
 
     from placet.server.settings import Settings
 
-_FILES: Final = ("auth_file", "rego_dir", "tls_cert_file", "tls_client_ca_file", "tls_key_file")
+_FILES: Final = (
+    *("auth_file", "permit_key_encryption_file", "permit_keys_dir", "rego_dir"),
+    *("tls_cert_file", "tls_client_ca_file", "tls_key_file"),
+)
 JUDGED: Final = (
-    *("clock_skew_max_seconds", "confirm_policy_removals", "listen", "metrics_listen", "mtls_listen", "opa_address"),
-    *("replica_id", "tls_terminated", "unsafe_no_auth"),
+    *("clock_skew_max_seconds", "confirm_policy_removals", "http_listen", "listen", "metrics_listen", "mtls_listen"),
+    *("opa_address", "replica_id", "tls_terminated", "unsafe_no_auth"),
     *_FILES,
 )
 

@@ -66,6 +66,13 @@ class ListeningSettings(BaseSettings):
         "address beyond loopback needs tls_client_ca_file or unsafe_no_auth.",
         examples=["127.0.0.1:9090"],
     )
+    http_listen: str = Field(
+        default="",
+        description="Address of the HTTP server, host:port; it serves the public keys that verify permits as "
+        "/.well-known/jwks.json, to everyone. Empty: no HTTP server. An address beyond loopback needs TLS, or "
+        "unsafe_no_auth.",
+        examples=["127.0.0.1:8080"],
+    )
 
     @property
     def tls_files(self) -> TlsFiles | None:
@@ -130,11 +137,24 @@ class ListeningSettings(BaseSettings):
             )
         return _require_other_port(value, info)
 
+    @field_validator("http_listen")
+    @classmethod
+    def _check_http_listen(cls, value: str, info: ValidationInfo) -> str:
+        if not value:
+            return value
+        protected = any(info.data.get(name) for name in ("tls_cert_file", "tls_terminated", "unsafe_no_auth"))
+        if not is_loopback(_host_of(cls, "http_listen", value)) and not protected:
+            raise ValueError(
+                "is reachable from other machines, and who is between could replace the public keys; set tls_cert_file "
+                "and tls_key_file, or tls_terminated if a proxy before Placet ends TLS"
+            )
+        return _require_other_port(value, info)
+
 
 def _require_other_port(value: str, info: ValidationInfo) -> str:
-    for name in ("listen", "mtls_listen"):
+    for name, server in (("listen", "gRPC server"), ("mtls_listen", "gRPC server"), ("metrics_listen", "metrics")):
         if name != info.field_name and value == info.data.get(name) and not value.endswith(":0"):
-            raise ValueError(f"is the address of the gRPC server ({name}); choose another port")
+            raise ValueError(f"is the address of the {server} ({name}); choose another port")
     return value
 
 

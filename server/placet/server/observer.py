@@ -130,6 +130,11 @@ class ServerObserver:
         """Report changed certificate files that cannot be used. The listeners keep the certificates that they have."""
         self.log.error("certificates unusable", cause=cause)
 
+    def permit_keys_unusable(self, error: BaseException) -> None:
+        """Report changed permit keys that cannot be used. The process keeps the keys that it has."""
+        self.metrics.faults.inc()
+        self.log.error("permit keys unusable", cause=str(error))
+
     def access_refused(self, reason: str) -> None:
         """Count a call that was refused to its caller."""
         self.metrics.access_refused.labels(reason).inc()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from placet.approvals.page import ApprovalUrlTemplate
 from placet.identity.refusal_samples import RefusalSamples
 from placet.kernel.limits import SHUTDOWN_SECONDS_MAX
-from placet.permits.claims import jwk_set
+from placet.permits.claims import published_keys
 from placet.permits.issuing import PermitIssuer
 from placet.server.authentication import open_authenticator
 from placet.server.controls import control_servicer
@@ -23,6 +23,7 @@ from placet.transport.grpc.interceptors.refused_access import RefusedAccessRecor
 from placet.transport.grpc.server import Listener, RpcServer, Servicers
 from placet.transport.grpc.services.audit import AuditServicer
 from placet.transport.grpc.services.authorization import AuthorizationServicer
+from placet.transport.grpc.services.keys import KeyServicer
 from placet.transport.grpc.services.tokens import TokenServicer
 
 if TYPE_CHECKING:
@@ -105,16 +106,17 @@ def _build_rpc(
         decisions.requests,
         outcomes,
         approvals.streams,
-        PermitIssuer(core.permit_keys, policies),
+        PermitIssuer(core.permit_keys.keys, policies),
         clock,
         Flows(policies),
         ApprovalUrlTemplate.parse(settings.approval_url),
     )
     control = control_servicer(
-        clock, policies, core.ledger, decisions.controls, observer.health, _jwk_set_of(core.permit_keys)
+        clock, policies, core.ledger, decisions.controls, observer.health, _jwk_set_of(core.permit_keys.keys)
     )
     audit, streams = AuditServicer(core.ledger), approvals.streams
-    servicers = Servicers(authorization, approvals.servicer, audit, control, tokens, streams)
+    keys = KeyServicer(core.permit_keys.keys, core.permit_keys.changes, clock)
+    servicers = Servicers(authorization, approvals.servicer, audit, control, tokens, keys, streams)
     recorder = InvalidRequestRecorder(decisions.invalid_requests, clock)
     intake = Intake(observer.shed)
     samples = RefusalSamples(clock.monotonic)
@@ -133,6 +135,6 @@ def _caller_limits(core: Core) -> CallerLimits | None:
 
 def _jwk_set_of(permit_keys: PermitKeys) -> Callable[[], Awaitable[str]]:
     async def jwks() -> str:
-        return jwk_set(permit_keys.known())
+        return published_keys(permit_keys)
 
     return jwks

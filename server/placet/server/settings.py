@@ -27,6 +27,7 @@ from placet.kernel.limits import (
     WORKERS_MAX,
 )
 from placet.matching.addresses import check_opa_address
+from placet.server.key_settings import KeySettings
 from placet.server.listening import ListeningSettings
 from placet.server.release_settings import ReleaseSettings
 from placet.server.usable_cores import worker_count
@@ -59,7 +60,7 @@ def shipped_dir(name: str, beside: str, package: Path = Path(__file__).parents[1
     return checkout if not inside.is_dir() and package.parent.name == "server" and checkout.is_dir() else inside
 
 
-class Settings(ReleaseSettings, ListeningSettings):
+class Settings(KeySettings, ReleaseSettings, ListeningSettings):
     """All settings of `placet serve`."""
 
     model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, extra="forbid", frozen=True, hide_input_in_errors=True)
@@ -294,9 +295,9 @@ class Settings(ReleaseSettings, ListeningSettings):
         return _DATA_DIR_COMMAND.sub(lambda found: f"`{found[1]} --data-dir {named}`", text)
 
     @property
-    def permit_keys_dir(self) -> Path:
-        """Directory of the keys that sign permits."""
-        return self.keys_dir / "permits"
+    def permit_keys_folder(self) -> Path:
+        """Directory of the keys that sign permits, when they are not in the database."""
+        return Path(self.permit_keys_dir) if self.permit_keys_dir else self.keys_dir / "permits"
 
     @property
     def bundles_dir(self) -> Path:

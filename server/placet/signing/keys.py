@@ -188,14 +188,14 @@ def load_signing_key(path: Path) -> SigningKey:
     return _signing_key(load_private_key(path))
 
 
-def load_private_key(path: Path) -> Ed25519PrivateKey:
+def load_private_key(path: Path, *, group_reads: bool = False) -> Ed25519PrivateKey:
     """Return the key in a file, for use only inside a class that signs with it.
 
-    Raises ConfigurationError when it can be read by others or is not an Ed25519 key, and OSError when it cannot be
-    read.
+    `group_reads` lets the file's group read it, which the files of a mounted secret need. Raises ConfigurationError
+    when it can be read by others or is not an Ed25519 key, and OSError when it cannot be read.
     """
     mode = path.stat().st_mode
-    if mode & _OTHERS:
+    if mode & (_OTHERS & ~stat.S_IRGRP if group_reads else _OTHERS):
         raise ConfigurationError(
             f"{path}: others can read or write the signing key (mode {stat.S_IMODE(mode):04o}); "
             f"run `chmod 600 {path}`, and make a new key if it may have been read"

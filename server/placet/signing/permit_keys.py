@@ -11,47 +11,27 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import itertools
-import math
 import os
 import re
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
-
-import orjson
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from placet.kernel.disk_errors import remedy_for
 from placet.kernel.errors import ConfigurationError
 from placet.kernel.limits import PERMIT_KEYS_LOOK_SECONDS
-from placet.permits.claims import PERMIT_ALGORITHM, PERMIT_TYPE, PermitKey, base64url
-from placet.signing.keys import create_private_key, key_id_of, load_private_key
+from placet.permits.schedule import ends_of, free_second, signs_at, verifies_at
+from placet.signing.keys import create_private_key, load_private_key
+from placet.signing.permit_signer import permit_signer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
     from placet.kernel.clock import Clock
+    from placet.permits.claims import PermitKey
+    from placet.signing.permit_signer import SigningPermitKey
 
 _NAME: Final = re.compile(r"[1-9][0-9]{0,11}\.pem")
 _SECOND_US: Final = 1_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class SigningPermitKey:
-    """A permit key with its private half, which it never reveals."""
-
-    public: PermitKey
-    _header: bytes = field(repr=False)
-    """The first part of its tokens, in base64url. It is the same for each of them."""
-    _key: Ed25519PrivateKey = field(repr=False)
-
-    def sign(self, claims: bytes) -> str:
-        """Return the signed token of these claims: a JWS in compact form (RFC 7515)."""
-        signed = b"%b.%b" % (self._header, base64url(claims))
-        return (b"%b.%b" % (signed, base64url(self._key.sign(signed)))).decode()
 
 
 class PermitKeyFolder:
@@ -60,31 +40,37 @@ class PermitKeyFolder:
     `on_error` receives the reason why newer keys cannot be used. Then the loaded keys stay in use.
     """
 
-    def __init__(self, folder: Path, clock: Clock, on_error: Callable[[BaseException], None]) -> None:
-        """Create the first key when there is none.
+    def __init__(
+        self, folder: Path, clock: Clock, on_error: Callable[[BaseException], None], *, mounted: bool = False
+    ) -> None:
+        """Create the first key when there is none, unless the folder is `mounted`: then Placet only reads it.
 
         Raises ConfigurationError when a key cannot be created, read or trusted.
         """
         self._folder = folder
         self._clock = clock
         self._on_error = on_error
-        self._keys = open_permit_keys(folder, clock.wall_us() // _SECOND_US)
+        self._mounted = mounted
+        self._keys = mounted_permit_keys(folder) if mounted else open_permit_keys(folder, clock.wall_us() // _SECOND_US)
         self._looked_at = clock.monotonic()
 
     def sign(self, claims: bytes, decided_at_us: int) -> str:
         """Return the permit of these claims, signed with the key for decisions of that time."""
-        return _signs_at(self._current(), decided_at_us // _SECOND_US).sign(claims)
+        return signs_at(self._current(), decided_at_us // _SECOND_US).sign(claims)
 
     def known(self) -> Sequence[PermitKey]:
         """Return the public keys that verify permits now, by `signs_from`."""
         return [key.public for key in self._current()]
+
+    def require_usable(self) -> None:
+        """Do nothing: the keys that were loaded stay in use."""
 
     def _current(self) -> Sequence[SigningPermitKey]:
         monotonic = self._clock.monotonic()
         if monotonic - self._looked_at >= PERMIT_KEYS_LOOK_SECONDS:
             self._looked_at = monotonic
             try:
-                self._keys = load_permit_keys(self._folder) or self._keys
+                self._keys = load_permit_keys(self._folder, mounted=self._mounted) or self._keys
             except ConfigurationError as error:
                 self._on_error(error)
         now = self._clock.wall_us() // _SECOND_US
@@ -105,22 +91,34 @@ def open_permit_keys(folder: Path, now: int) -> Sequence[SigningPermitKey]:
     return load_permit_keys(folder)
 
 
-def load_permit_keys(folder: Path) -> Sequence[SigningPermitKey]:
+def mounted_permit_keys(folder: Path) -> Sequence[SigningPermitKey]:
+    """Return the keys of a folder that others write, such as a mounted secret. Raises ConfigurationError."""
+    keys = load_permit_keys(folder, mounted=True)
+    if not keys:
+        raise ConfigurationError(
+            f"permit_keys_dir: {folder} has no keys; each is a file named by the second from which it signs: `openssl "
+            "genpkey -algorithm ed25519 -out $(date +%s).pem`"
+        )
+    return keys
+
+
+def load_permit_keys(folder: Path, *, mounted: bool = False) -> Sequence[SigningPermitKey]:
     """Return the keys of the folder by `signs_from`, including old ones; none when there is no folder.
 
-    Raises ConfigurationError.
+    The group may read the keys of a `mounted` folder. Raises ConfigurationError.
     """
     try:
         entries = [path for path in folder.iterdir() if _NAME.fullmatch(path.name)] if folder.is_dir() else []
         private_keys = [
-            (int(path.stem), load_private_key(path)) for path in sorted(entries, key=lambda path: int(path.stem))
+            (int(path.stem), load_private_key(path, group_reads=mounted))
+            for path in sorted(entries, key=lambda path: int(path.stem))
         ]
     except OSError as error:
         raise ConfigurationError(
             f"{folder}: cannot be read ({error.strerror}); let Placet's user own its files"
         ) from error
-    ends = [*(signs_from for signs_from, _ in private_keys[1:]), 0]
-    return [_signing(signs_from, key, until) for (signs_from, key), until in zip(private_keys, ends, strict=False)]
+    ends = ends_of([signs_from for signs_from, _ in private_keys])
+    return [permit_signer(key, signs_from, until) for (signs_from, key), until in zip(private_keys, ends, strict=True)]
 
 
 def rotate_permit_key(folder: Path, now: int, after_seconds: int) -> PermitKey:
@@ -130,16 +128,25 @@ def rotate_permit_key(folder: Path, now: int, after_seconds: int) -> PermitKey:
     """
     before = load_permit_keys(folder)
     taken = {key.public.signs_from for key in before}
-    signs_from = _create(folder, next(second for second in itertools.count(now + after_seconds) if second not in taken))
+    signs_from = _create(folder, free_second(now + after_seconds, taken))
     for key in before:
         if not verifies_at(key.public, now):
             (folder / f"{key.public.signs_from}.pem").unlink(missing_ok=True)
     return next(key.public for key in load_permit_keys(folder) if key.public.signs_from == signs_from)
 
 
-def verifies_at(key: PermitKey, now: int) -> bool:
-    """Return whether the key verifies permits now or later."""
-    return now < (key.verifies_until or math.inf)
+def withdraw_permit_keys(folder: Path, keys: Sequence[PermitKey]) -> None:
+    """Remove keys that others may have read. Running servers refuse their permits within PERMIT_KEYS_LOOK_SECONDS.
+
+    Raises ConfigurationError.
+    """
+    try:
+        for key in keys:
+            (folder / f"{key.signs_from}.pem").unlink(missing_ok=True)
+    except OSError as error:
+        raise ConfigurationError(
+            f"{error.filename}: cannot be removed ({error.strerror}); let Placet's user own {folder}"
+        ) from error
 
 
 @contextlib.contextmanager
@@ -175,16 +182,3 @@ def _create(folder: Path, signs_from: int) -> int:
     except OSError as error:
         raise ConfigurationError(_cannot_make(path, error, folder)) from error
     return signs_from
-
-
-def _signing(signs_from: int, key: Ed25519PrivateKey, signs_until: int) -> SigningPermitKey:
-    raw = key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
-    public = PermitKey(key_id_of(raw), raw, signs_from, signs_until)
-    header = orjson.dumps({"alg": PERMIT_ALGORITHM, "kid": public.key_id, "typ": PERMIT_TYPE})
-    return SigningPermitKey(public, base64url(header), key)
-
-
-def _signs_at(keys: Sequence[SigningPermitKey], second: int) -> SigningPermitKey:
-    """Return the newest key that signs at that second; before all keys, the first one."""
-    active = [key for key in keys if key.public.signs_from <= second]
-    return active[-1] if active else keys[0]

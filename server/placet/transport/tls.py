@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import ssl
 import stat
 from dataclasses import dataclass
@@ -47,6 +48,7 @@ class ServerTls:
         self._signature = files.signature()
         self._current = read_material(files)
         self._context = _context_of(files)
+        self._open_context = _context_of(dataclasses.replace(files, client_ca=None))
 
     @property
     def not_after(self) -> datetime:
@@ -82,6 +84,10 @@ class ServerTls:
         """Return the context for a new connection of another server, which takes clients of the client CAs alone."""
         return self._context
 
+    def open_context(self) -> ssl.SSLContext:
+        """Return the context of a listener that asks for no client certificate. New connections get the current one."""
+        return self._open_context
+
     def refresh(self) -> bool:
         """Read the files if they changed. Return whether there are new certificates.
 
@@ -92,6 +98,7 @@ class ServerTls:
             return False
         self._signature = signature
         current, context = read_material(self._files), _context_of(self._files)
+        self._open_context.load_cert_chain(self._files.certificate, self._files.key)
         self._current, self._context = current, context
         return True
 

@@ -19,9 +19,12 @@ from placet.server.background import (
     run_in_background,
 )
 from placet.server.core import RunningServer, observed_clock, serve_metrics, start_core
+from placet.server.http import serve_http
 from placet.server.judged_settings import judged_settings
+from placet.server.permit_keys import with_key_encryption
 from placet.server.policies import build_policies
 from placet.server.tasks import first_of, periodic
+from placet.transport.grpc.server import require_free
 from placet.workers.messages import Begin
 from placet.workers.policy_relay import PolicyRelay
 from placet.workers.port import reserved_port
@@ -44,6 +47,7 @@ async def open_supervised(settings: Settings, metrics_dir: Path | None) -> Async
     """
     settings.require_rego_dir()
     settings.require_data_dir()
+    settings = await asyncio.to_thread(with_key_encryption, settings)
     clock, observer = observed_clock(settings, metrics_dir)
     log = observer.log
     relay = PolicyRelay(observer, settings.opa_timeout_ms / 1_000)
@@ -53,6 +57,8 @@ async def open_supervised(settings: Settings, metrics_dir: Path | None) -> Async
         await observer.policy_event(event)
 
     async with contextlib.AsyncExitStack() as stack:
+        if settings.http_listen:
+            require_free(settings.http_listen, "--http-listen")
         address = stack.enter_context(reserved_port(settings.listen))
         mtls_address = stack.enter_context(reserved_port(settings.mtls_listen)) if settings.mtls_listen else ""
         policies = build_policies(settings, clock, observer, listener)
@@ -67,13 +73,14 @@ async def open_supervised(settings: Settings, metrics_dir: Path | None) -> Async
         stack.push_async_callback(supervisor.stop)
         await supervisor.start()
         keeping = run_in_background(stack, observer, [supervisor.run])
+        http_address = await serve_http(stack, core)
         _write_address_file(stack, supervisor, core, address)
         revision = policies.status().revision
         served = {"address": address, "policy_revision": revision, "replica": settings.replica_id}
         log.info("serving", workers=settings.workers, **served)
         stack.callback(log.info, "stopping")
         ended = asyncio.create_task(first_of(background, keeping))
-        yield RunningServer(address, policies, core.ledger, observer.metrics, ended)
+        yield RunningServer(address, policies, core.ledger, observer.metrics, ended, http_address)
     log.info("stopped")
 
 

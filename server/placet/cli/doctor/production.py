@@ -102,13 +102,14 @@ def _user() -> Check:
 
 
 def _private_files(settings: Settings) -> Check:
-    """Check that only the owner can read keys and records. A mounted TLS key may be readable by its group."""
-    private = [settings.data_dir, settings.keys_dir, settings.permit_keys_dir, settings.data_dir / "placet.db"]
+    """Check that only the owner can read keys and records. A mounted secret may be readable by its group."""
+    private = [settings.data_dir, settings.keys_dir, settings.keys_dir / "permits", settings.data_dir / "placet.db"]
     private += [path for path in settings.keys_dir.rglob("*.pem") if not path.name.endswith(".pub.pem")]
     open_to = [path for path in private if path.exists() and path.stat().st_mode & _GROUP_OR_OTHERS]
-    tls_key = Path(settings.tls_key_file) if settings.tls_key_file else None
-    if tls_key is not None and tls_key.stat().st_mode & stat.S_IRWXO:
-        open_to.append(tls_key)
+    mounted = [Path(name) for name in (settings.tls_key_file, settings.permit_key_encryption_file) if name]
+    if settings.permit_keys_dir:
+        mounted += Path(settings.permit_keys_dir).glob("*.pem")
+    open_to += [path for path in mounted if path.stat().st_mode & stat.S_IRWXO]
     if not open_to:
         return passed("private files", "keys and records are readable by their owner only")
     names = " ".join(map(str, open_to))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol, Self
 
 from placet.sdk._permits.optional import require_extra
 from placet.sdk.errors import PermitError, PermitReason, PlacetSdkError
@@ -18,6 +18,9 @@ REFRESH_SECONDS: Final = 5.0
 """Minimum interval between two fetches."""
 AGE_SECONDS_MAX: Final = 3_600.0
 """Age at which keys are fetched again, so that a withdrawn key stops verifying permits."""
+
+URL_TIMEOUT_SECONDS: Final = 5.0
+"""Time limit of each step of a fetch from a URL."""
 
 
 class KeySource(Protocol):
@@ -84,6 +87,17 @@ class PermitKeys:
         self._fetched_at = 0.0
         self._tried_at: float | None = None
         self._failure = ""
+
+    @classmethod
+    def from_url(cls, url: str, *, ca_file: str = "", timeout: float = URL_TIMEOUT_SECONDS) -> Self:
+        """Return keys that are fetched from a URL, such as ``https://placet.internal:8080/.well-known/jwks.json``.
+
+        Plain http is accepted on this host only. `ca_file` has the CAs to trust instead of those of the system.
+        Raises ValueError if the URL is another one, OSError if the file cannot be read.
+        """
+        from placet.sdk._permits.jwks_url import fetcher_of  # noqa: PLC0415 - slow to import
+
+        return cls(fetcher_of(url, ca_file=ca_file, timeout=timeout))
 
     def find(self, key_id: str) -> Ed25519PublicKey | None:
         """Return the key with this id, or None. Fetches the keys if they are needed.

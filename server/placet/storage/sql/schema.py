@@ -20,7 +20,7 @@ from sqlalchemy import (
 from placet.kernel.state import StateTable
 from placet.storage.sql.columns import TEXT
 
-HEAD_REVISION: Final = "0004"
+HEAD_REVISION: Final = "0005"
 """The newest migration: the schema that this version of Placet reads and writes."""
 
 metadata: Final = MetaData(

@@ -20,6 +20,7 @@ from placet.kernel.errors import (
     OutcomeConflictError,
     OverloadedError,
     PermissionDeniedError,
+    PermitKeysUnavailableError,
     PlacetError,
     RateLimitedError,
     UnauthenticatedError,
@@ -61,6 +62,7 @@ _STATUS: Final[dict[type[PlacetError], tuple[int, str, str]]] = {
     OverloadedError: (code_pb2.RESOURCE_EXHAUSTED, "OVERLOADED", ""),
     DeadlinePassedError: (code_pb2.DEADLINE_EXCEEDED, "DEADLINE_PASSED", ""),
     WatcherTooSlowError: (code_pb2.UNAVAILABLE, "WATCHER_TOO_SLOW", ""),
+    PermitKeysUnavailableError: (code_pb2.UNAVAILABLE, "PERMIT_KEYS_UNAVAILABLE", ""),
     UnavailableError: (code_pb2.UNAVAILABLE, "SHUTTING_DOWN", ""),
     LedgerUnavailableError: (code_pb2.UNAVAILABLE, "LEDGER_UNAVAILABLE", _NOT_DECIDED),
 }

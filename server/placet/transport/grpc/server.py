@@ -24,6 +24,8 @@ from placet.v1 import (
     authorization_pb2_grpc,
     control_pb2,
     control_pb2_grpc,
+    key_pb2,
+    key_pb2_grpc,
     token_pb2,
     token_pb2_grpc,
 )
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from placet.transport.grpc.services.audit import AuditServicer
     from placet.transport.grpc.services.authorization import AuthorizationServicer
     from placet.transport.grpc.services.control import ControlServicer
+    from placet.transport.grpc.services.keys import KeyServicer
     from placet.transport.grpc.services.tokens import TokenServicer
     from placet.transport.grpc.services.watch import ChangeStreams
 
@@ -63,7 +66,7 @@ _STATES: Final = {
 }
 SERVICES: Final = tuple(
     service.full_name
-    for module in (authorization_pb2, approval_pb2, audit_pb2, control_pb2, token_pb2)
+    for module in (authorization_pb2, approval_pb2, audit_pb2, control_pb2, token_pb2, key_pb2)
     for service in module.DESCRIPTOR.services_by_name.values()
 )
 
@@ -85,6 +88,7 @@ class Servicers:
     audit: AuditServicer
     control: ControlServicer
     tokens: TokenServicer
+    keys: KeyServicer
     streams: ChangeStreams
 
     def register(self, server: GenericRegistration) -> None:
@@ -94,6 +98,7 @@ class Servicers:
         audit_pb2_grpc.add_AuditServiceServicer_to_server(self.audit, server)
         control_pb2_grpc.add_ControlServiceServicer_to_server(self.control, server)
         token_pb2_grpc.add_TokenServiceServicer_to_server(self.tokens, server)
+        key_pb2_grpc.add_KeyServiceServicer_to_server(self.keys, server)
 
 
 class RpcServer:
@@ -161,7 +166,7 @@ class RpcServer:
         await self._server.stop(grace_seconds)
 
 
-def require_free(listen: str) -> None:
+def require_free(listen: str, flag: str = "--listen") -> None:
     """Raise ConfigurationError if nothing can listen on the address.
 
     Checked before gRPC listens, because gRPC writes to stderr and does not return the cause.
@@ -173,6 +178,4 @@ def require_free(listen: str) -> None:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address)
     except OSError as error:
-        raise ConfigurationError(
-            f"cannot listen on {listen}: {error.strerror}; choose another with --listen"
-        ) from error
+        raise ConfigurationError(f"cannot listen on {listen}: {error.strerror}; choose another with {flag}") from error

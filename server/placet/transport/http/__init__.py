@@ -1,1 +1,1 @@
-"""HTTP servers: policy bundles."""
+"""HTTP servers: policy bundles, and the public keys that verify permits."""

@@ -1,39 +1,85 @@
-"""`placet keys`: list, rotate and publish the keys that sign permits."""
+"""`placet keys`: list, rotate and publish the keys that sign permits: those in a folder, or those of a server."""
 
 from __future__ import annotations
 
+import asyncio
 import time
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from placet.cli.offline import open_settings
-from placet.cli.options import ConfigFile, DataDir, OutputOption  # noqa: TC001 - typer reads them
+from placet import sdk
+from placet.cli.offline import naming_data_dir, open_settings
+from placet.cli.options import (
+    ConfigFile,
+    DatabaseUrl,
+    DataDir,
+    OutputOption,
+    Timeout,
+    or_credential,
+    or_login_name,
+    reachable,
+)
 from placet.cli.rendering.output import Output, print_fields, print_json, print_table
 from placet.kernel.clock import rfc3339
-from placet.kernel.errors import ConfigurationError
+from placet.kernel.errors import ConfigurationError, FailedPreconditionError
 from placet.kernel.limits import PERMIT_KEY_LEAD_SECONDS, PERMIT_KEY_OVERLAP_SECONDS
-from placet.permits.claims import jwk_set
+from placet.permits.claims import PermitKey, jwk_set
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Sequence
+    from datetime import datetime
 
-    from placet.permits.claims import PermitKey
+    from placet.server.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, help="List, rotate and publish the keys that sign permits.")
 _COLUMNS: Final = ("key_id", "state", "signs_from", "signs_until", "verifies_until")
+_TIMEOUT_SECONDS: Final = 10.0
+_SECOND_US: Final = 1_000_000
+
+
+class Use(StrEnum):
+    """What a key signs."""
+
+    PERMIT = "permit"
+
+
+KeyAddress = Annotated[
+    str | None,
+    typer.Option(
+        "--address",
+        help="Address of a server, whose keys are meant. Default: the keys in the data directory.",
+        metavar="HOST:PORT",
+        rich_help_panel="Connection",
+        show_default=False,
+        callback=reachable,
+    ),
+]
 
 
 @app.command("list")
-def list_command(*, data_dir: DataDir = None, config: ConfigFile = None, output: OutputOption = Output.TABLE) -> None:
-    """List the permit keys of this server, oldest first.
+def list_command(
+    *,
+    address: KeyAddress = None,
+    timeout: Timeout = _TIMEOUT_SECONDS,
+    data_dir: DataDir = None,
+    config: ConfigFile = None,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """List the permit keys, oldest first.
 
-    States: `waits` to sign, `signs`, `verifies` (no longer signs), `expired`.
+    States: `waits` to sign, `signs`, `verifies` (no longer signs), `expired`. Where the keys are in the database, name
+    a server with --address.
 
     Example: placet keys list --data-dir /var/lib/placet
     """
-    now = int(time.time())
-    rows = [_row(key, now) for key in _keys(open_settings(data_dir, config).permit_keys_dir)]
+    if address is not None:
+        with sdk.KeyClient(address, timeout=timeout) as client:
+            rows = [_row_of_server(key) for key in client.list()]
+    else:
+        now = int(time.time())
+        rows = [_row(key, now) for key in _keys(open_settings(data_dir, config))]
     if output is Output.JSON:
         print_json(rows)
     else:
@@ -41,69 +87,156 @@ def list_command(*, data_dir: DataDir = None, config: ConfigFile = None, output:
 
 
 @app.command("jwks")
-def jwks_command(*, data_dir: DataDir = None, config: ConfigFile = None) -> None:
+def jwks_command(
+    *,
+    address: KeyAddress = None,
+    timeout: Timeout = _TIMEOUT_SECONDS,
+    data_dir: DataDir = None,
+    config: ConfigFile = None,
+) -> None:
     """Print the public keys as a JWK set, for executors that verify permits offline.
+
+    A server with the setting http_listen also serves it as /.well-known/jwks.json.
 
     Example: placet keys jwks > executor/permit-keys.json
     """
-    from placet.signing.permit_keys import verifies_at  # noqa: PLC0415 - slow to import
+    if address is not None:
+        with sdk.ControlClient(address, timeout=timeout) as control:
+            typer.echo(control.permit_keys())
+        return
+    from placet.permits.schedule import verifies_at  # noqa: PLC0415 - slow to import
 
     now = int(time.time())
-    keys = _keys(open_settings(data_dir, config).permit_keys_dir)
+    keys = _keys(open_settings(data_dir, config))
     typer.echo(jwk_set(key for key in keys if verifies_at(key, now)))
 
 
 @app.command("rotate")
-def rotate_command(
+def rotate_command(  # noqa: PLR0913 - where the keys are, and what to do
+    use: Annotated[Use, typer.Argument(help="What the key signs.", metavar="[permit]")] = Use.PERMIT,
     *,
     after: Annotated[
         int,
         typer.Option(min=0, max=PERMIT_KEY_OVERLAP_SECONDS, help="Seconds until the new key signs."),
     ] = PERMIT_KEY_LEAD_SECONDS,
+    withdraw: Annotated[
+        bool,
+        typer.Option(
+            "--withdraw",
+            help="Withdraw all other keys, because others may have read them. The new key signs at once.",
+        ),
+    ] = False,
+    reason: Annotated[str, typer.Option(help="The reason, for the record.", metavar="TEXT")] = "rotation",
+    actor: Annotated[
+        str,
+        typer.Option(
+            "--as",
+            help="Your name, for the record. Default: whom your credential proves, without one your login name.",
+            metavar="NAME",
+            show_default=False,
+        ),
+    ] = "",
+    address: KeyAddress = None,
+    timeout: Timeout = _TIMEOUT_SECONDS,
     data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
     config: ConfigFile = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
     """Create a new permit key.
 
-    It is published at once and signs after a minute. The server can run. Run the command as its user.
+    It is published at once and signs after a minute. The server can run: for keys in a folder, run the command as its
+    user; for keys in the database, name it with --address. Without a server, the settings of the database and of its
+    key-encryption key are needed.
 
-    Example: placet keys rotate --data-dir /var/lib/placet
+    Example: placet keys rotate permit --address 127.0.0.1:7070
     """
-    from placet.signing.permit_keys import rotate_permit_key  # noqa: PLC0415 - slow to import
-
-    now = int(time.time())
-    folder = open_settings(data_dir, config).permit_keys_dir
-    _keys(folder)
-    row = _row(rotate_permit_key(folder, now, after), now)
+    del use  # there is only one
+    if address is not None:
+        row = _rotated_by_server(address, timeout, None if withdraw else after, reason, actor, withdraw=withdraw)
+    else:
+        settings, now = open_settings(data_dir, config, database_url), int(time.time())
+        if settings.has_shared_keys:
+            key = _rotated_in_database(settings, after, reason, or_login_name(actor), withdraw=withdraw)
+        else:
+            key = _rotated_in_folder(settings, now, after, withdraw=withdraw)
+        row = _row(key, int(time.time()))
     if output is Output.JSON:
         print_json(row)
     else:
         print_fields(row.items())
 
 
-def _keys(folder: Path) -> list[PermitKey]:
+def _rotated_by_server(
+    address: str, timeout: float, after: int | None, reason: str, actor: str, *, withdraw: bool
+) -> dict[str, str]:
+    with sdk.KeyClient(address, timeout=timeout) as client:
+        key = client.rotate_permit_key(
+            reason=reason, actor=or_credential(actor), after_seconds=after, withdraw=withdraw
+        )
+    return _row_of_server(key)
+
+
+def _rotated_in_folder(settings: Settings, now: int, after: int, *, withdraw: bool) -> PermitKey:
+    from placet.signing.permit_keys import rotate_permit_key, withdraw_permit_keys  # noqa: PLC0415 - slow to import
+
+    folder = settings.permit_keys_folder
+    if settings.permit_keys_dir:
+        raise ConfigurationError(
+            f"permit_keys_dir: {folder} is written by others; add a key there that signs later: `openssl genpkey "
+            "-algorithm ed25519 -out $(date -d '+1 hour' +%s).pem`"
+        )
+    before = _keys(settings)
+    key = rotate_permit_key(folder, now, 0 if withdraw else after)
+    if withdraw:
+        withdraw_permit_keys(folder, before)
+    return key
+
+
+def _rotated_in_database(settings: Settings, after: int, reason: str, actor: str, *, withdraw: bool) -> PermitKey:
+    """Rotate in the database of the settings, while no server of this replica runs."""
+    from placet.server.permit_keys import keys_without_server  # noqa: PLC0415 - slow to import
+
+    errors: list[BaseException] = []
+
+    async def run() -> PermitKey:
+        async with keys_without_server(settings, errors.append) as changes:
+            return await changes.rotate(after, actor, reason, withdraw=withdraw)
+
+    try:
+        with naming_data_dir(settings):
+            return asyncio.run(run())
+    except FailedPreconditionError as error:
+        raise ConfigurationError(str(error)) from error
+
+
+def _keys(settings: Settings) -> Sequence[PermitKey]:
+    """Return the public keys of the folder that the settings name. Raises ConfigurationError."""
     from placet.signing.permit_keys import load_permit_keys  # noqa: PLC0415 - slow to import
 
-    keys = [pair.public for pair in load_permit_keys(folder)]
+    if settings.has_shared_keys:
+        raise ConfigurationError("the permit keys are in the database: name a server that uses them with --address")
+    folder = settings.permit_keys_folder
+    keys = [pair.public for pair in load_permit_keys(folder, mounted=bool(settings.permit_keys_dir))]
     if not keys:
         raise ConfigurationError(f"{folder}: there are no permit keys; `placet serve` creates one, or name --data-dir")
     return keys
 
 
 def _row(key: PermitKey, now: int) -> dict[str, str]:
-    times = {
-        "signs_from": key.signs_from,
-        "signs_until": key.signs_until,
-        "verifies_until": key.verifies_until,
-    }
-    texts = {name: rfc3339(seconds * 1_000_000) if seconds else "" for name, seconds in times.items()}
-    return {"key_id": key.key_id, "state": _state(key, now)} | texts
+    times = (key.signs_from, key.signs_until, key.verifies_until)
+    return _named(key.key_id, key.state_at(now).value, *times)
 
 
-def _state(key: PermitKey, now: int) -> str:
-    if now < key.signs_from:
-        return "waits"
-    if not key.signs_until or now < key.signs_until:
-        return "signs"
-    return "verifies" if now < key.verifies_until else "expired"
+def _row_of_server(key: sdk.Key) -> dict[str, str]:
+    times = (key.signs_from, key.signs_until, key.verifies_until)
+    return _named(key.id, key.state.value, *map(_seconds, times))
+
+
+def _named(key_id: str, state: str, *times: int) -> dict[str, str]:
+    texts = [rfc3339(seconds * _SECOND_US) if seconds else "" for seconds in times]
+    return dict(zip(_COLUMNS, (key_id, state, *texts), strict=True))
+
+
+def _seconds(at: datetime | None) -> int:
+    return int(at.timestamp()) if at is not None else 0

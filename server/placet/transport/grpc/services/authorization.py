@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from placet.transport.grpc.services.watch import ChangeStreams
 
 _DETAILS: Final = attrgetter("details")
+_INCLUDE_PERMIT: Final = attrgetter("include_permit")
 
 
 @dataclass(frozen=True)
@@ -125,6 +126,8 @@ class AuthorizationServicer(OutcomeMethods):
         received_at_us: int,
         seconds: float | None,
     ) -> Sequence[Decision]:
+        tenant = proposals[0].identity.tenant
+        self.permits.require_keys(tenant, requested=any(map(_INCLUDE_PERMIT, messages)))
         caller = current_caller()
         if proofs := current_user_proofs():
             proposals = [
@@ -135,7 +138,7 @@ class AuthorizationServicer(OutcomeMethods):
             Request(proposal, caller, received_at_us, proposals, message.include_permit)
             for message, proposal in zip(messages, proposals, strict=True)
         ]
-        flow = self.flows.of(proposals[0].identity.tenant)
+        flow = self.flows.of(tenant)
         answers = await self.decisions.submit(requests, flow, seconds)
         decisions: list[Decision] = []
         for answer in answers:

@@ -1,0 +1,1 @@
+"""Keys in the database: encrypted, shared by replicas and workers, and rotated without a gap."""

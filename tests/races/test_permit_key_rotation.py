@@ -1,0 +1,156 @@
+"""Permit keys rotated under load: each permit verifies at every replica, and offline with the keys of any of them."""
+
+from __future__ import annotations
+
+import json
+import threading
+import urllib.request
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, Self
+
+import pytest
+
+from placet.kernel.limits import JWKS_CACHE_SECONDS, PERMIT_KEY_LEAD_SECONDS, SHARED_KEYS_LOOK_SECONDS
+from placet.sdk import Action, Client, Identity, KeyClient, KeyState, PermitError, PermitKeys, verify_permit
+from placet.sdk.errors import PermitReason
+from tests.faults.serving import eventually
+from tests.keys.key_env import kek
+from tests.races.fleet import Fleet, check_whole
+from tests.races.tenant import READ, TENANT, races_rego
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+ACTION: Final = Action(READ, {"path": "a"})
+IDENTITY: Final = Identity("racer", TENANT)
+AFTER_SECONDS: Final = 8
+"""More than a client waits between two fetches of the keys, and far less than the lead, so that the test is short."""
+BUSY_SECONDS: Final = 60.0
+
+
+def jwks_url(fleet: Fleet, name: str) -> str:
+    [event] = fleet.servers[name].events("serving http")
+    return f"{event['address']}/.well-known/jwks.json"
+
+
+def published(url: str) -> list[str]:
+    with urllib.request.urlopen(url, timeout=BUSY_SECONDS) as answer:  # noqa: S310 - the test's server
+        return [key["kid"] for key in json.loads(answer.read())["keys"]]
+
+
+@dataclass
+class Traffic:
+    """Callers that get permits from one address, verify each offline with keys from another, and report it there."""
+
+    addresses: list[str]
+    urls: list[str]
+    key_ids: dict[str, int] = field(default_factory=dict)
+    problems: list[BaseException] = field(default_factory=list)
+    _ended: threading.Event = field(default_factory=threading.Event)
+
+    def __post_init__(self) -> None:
+        self._threads = [threading.Thread(target=self._run, args=(number,)) for number in range(4)]
+
+    def __enter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        for thread in self._threads:
+            thread.join(BUSY_SECONDS)
+
+    def _run(self, number: int) -> None:
+        keys = PermitKeys.from_url(self.urls[number % len(self.urls)], timeout=BUSY_SECONDS)
+        own, other = self.addresses[number % len(self.addresses)], self.addresses[(number + 1) % len(self.addresses)]
+        try:
+            with (
+                Client(own, timeout=BUSY_SECONDS, on_failure="raise") as asks,
+                Client(other, timeout=BUSY_SECONDS, on_failure="raise") as reports,
+            ):
+                while not self._ended.is_set():
+                    decision = asks.authorize(ACTION, IDENTITY, include_permit=True)
+                    permit = verify_permit(decision.permit, ACTION, keys, identity=IDENTITY)
+                    self.key_ids[permit.key_id] = self.key_ids.get(permit.key_id, 0) + 1
+                    reports.report_outcome(decision, "succeeded", permit=decision.permit)
+        except BaseException as problem:  # noqa: BLE001 - raised in the thread of the test
+            self.problems.append(problem)
+
+    def raise_problem(self) -> None:
+        if self.problems:
+            raise self.problems[0]
+
+    def signed_by(self, key_id: str) -> bool:
+        """Return whether a permit of the key was verified. Raises what went wrong."""
+        self.raise_problem()
+        return key_id in self.key_ids
+
+
+def check_rotation(fleet: Fleet, urls: list[str]) -> None:
+    """Rotate under load, and check that no permit was refused before, during and after it."""
+    with KeyClient(fleet.addresses[0], timeout=BUSY_SECONDS) as keys, Traffic(fleet.addresses, urls) as traffic:
+        [first] = keys.list()
+        eventually(lambda: traffic.signed_by(first.id), BUSY_SECONDS, "a permit of the first key")
+        second = keys.rotate_permit_key(actor="ann", reason="a test", after_seconds=AFTER_SECONDS)
+        assert second.state is KeyState.WAITS
+        for url in urls:
+            eventually(lambda url=url: second.id in published(url), BUSY_SECONDS, "published")  # type: ignore[misc]
+        eventually(lambda: traffic.signed_by(second.id), BUSY_SECONDS, "a permit of the second key")
+        third = keys.rotate_permit_key(actor="ann", reason="again", after_seconds=AFTER_SECONDS)
+        eventually(lambda: traffic.signed_by(third.id), BUSY_SECONDS, "a permit of the third key")
+    traffic.raise_problem()
+    assert list(traffic.key_ids) == [first.id, second.id, third.id]
+    assert all(published(url) == [first.id, second.id, third.id] for url in urls)
+
+
+def check_withdrawal(fleet: Fleet, urls: list[str]) -> None:
+    """Withdraw the keys, and check that their permits are soon refused everywhere."""
+    with Client(fleet.addresses[0], timeout=BUSY_SECONDS) as asks:
+        permit = asks.authorize(ACTION, IDENTITY, include_permit=True).permit
+    with KeyClient(fleet.addresses[0], timeout=BUSY_SECONDS) as keys:
+        new = keys.rotate_permit_key(actor="ann", reason="stolen", withdraw=True)
+    for url in urls:
+        eventually(lambda url=url: published(url) == [new.id], BUSY_SECONDS, "withdrawn")  # type: ignore[misc]
+        fetched = PermitKeys.from_url(url, timeout=BUSY_SECONDS)
+        with pytest.raises(PermitError) as refused:
+            verify_permit(permit, ACTION, fetched, identity=IDENTITY)
+        assert refused.value.reason == PermitReason.UNKNOWN_KEY
+
+
+def flags() -> dict[str, object]:
+    return {"permit_key_encryption_key": kek(), "http_listen": "127.0.0.1:0", "log_level": "info"}
+
+
+@pytest.fixture
+def replicas(tmp_path: Path, postgres_url: str) -> Iterator[Fleet]:
+    with Fleet(tmp_path, races_rego(tmp_path), {"a": postgres_url, "b": postgres_url}, **flags()) as made:
+        yield made
+
+
+@pytest.mark.timeout(300)
+def test_two_replicas(replicas: Fleet) -> None:
+    urls = [jwks_url(replicas, "b"), jwks_url(replicas, "a")]
+    assert published(urls[0]) == published(urls[1])
+    check_rotation(replicas, urls)
+    check_withdrawal(replicas, urls)
+    replicas.kill("b")
+    replicas.start("b")
+    assert published(jwks_url(replicas, "b")) == published(urls[1]), (
+        "a replica that starts takes the keys that it finds"
+    )
+    check_whole(replicas, chains=2)
+
+
+@pytest.mark.timeout(300)
+def test_workers_on_sqlite(tmp_path: Path) -> None:
+    with Fleet(tmp_path, races_rego(tmp_path), {"a": ""}, workers=2, **flags()) as fleet:
+        urls = [jwks_url(fleet, "a")]
+        check_rotation(fleet, urls)
+        check_withdrawal(fleet, urls)
+        check_whole(fleet)
+
+
+def test_every_cache_has_a_key_before_it_signs() -> None:
+    assert SHARED_KEYS_LOOK_SECONDS + JWKS_CACHE_SECONDS < PERMIT_KEY_LEAD_SECONDS
