@@ -12,11 +12,11 @@ endif
 export PYTHON
 BIN := .venv/bin
 RUN := $(BIN)/python -m
-SHELL_FILES := .ci/run $(wildcard deploy/tools/*.sh)
+SHELL_FILES := .ci/run $(wildcard deploy/tools/*.sh deploy/compose/*.sh tests/compose/*.sh)
 export PATH := $(CURDIR)/.tools/bin:$(PATH)
 
-.PHONY: help setup run test check fmt lint types proto sync-sdk proto-check rego bench bench-peers bench-growth demo dist docs docs-site pictures soak kustomize sidecar lock clean \
-	serving venv tool-opa tool-opa-static tool-regal tool-ghz need-python need-shellcheck
+.PHONY: help setup run test check fmt lint types proto sync-sdk proto-check rego bench bench-peers bench-growth demo dist docs docs-site pictures soak compose-test sidecar sidecar-files lock clean \
+	serving venv tool-opa tool-opa-static tool-regal tool-kustomize tool-ghz need-python need-shellcheck
 
 help: ## Print every target
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -34,7 +34,7 @@ demo: serving ## Start a server, replay the demonstration, exit
 	@$(BIN)/placet demo --exit
 
 # Four at a time, also on two cores: tests wait for servers and clocks more than they compute.
-test: setup tool-opa-static ## Run all tests except the soak tests
+test: setup tool-opa-static tool-kustomize ## Run all tests except the soak tests
 	@$(RUN) pytest --numprocesses=4 --dist=loadfile
 
 check: setup lint types proto-check rego test ## Run every check that must pass before a commit
@@ -93,12 +93,14 @@ docs-site: setup ## Build the documentation as a site in .cache/site
 pictures: setup ## Draw the terminal pictures of the documentation
 	@$(BIN)/python deploy/tools/pictures.py
 
-kustomize: setup ## Render and check deploy/k8s. Needs kubectl
-	@$(RUN) pytest -m kustomize tests/packaging
+compose-test: setup sidecar-files ## Start deploy/compose.yaml and try it. Needs the Docker engine and Compose
+	@$(RUN) pytest -m compose tests/compose
 
-sidecar: setup ## Build the container image of OPA with the policies in rego
-	@$(BIN)/python deploy/tools/sidecar.py .tools/sidecar
+sidecar: sidecar-files ## Build the container image of OPA with the policies in rego
 	@docker build --quiet --file deploy/opa.Dockerfile --tag placet-opa .tools/sidecar
+
+sidecar-files: setup
+	@$(BIN)/python deploy/tools/sidecar.py .tools/sidecar
 
 dist: setup ## Build the distributions placet and placet-sdk into dist
 	@$(RUN) build --outdir dist
@@ -117,7 +119,7 @@ clean: ## Remove what setup, tests and builds created
 venv: need-python
 	@$(PYTHON) deploy/tools/environment.py
 
-tool-opa tool-opa-static tool-regal tool-ghz: need-python
+tool-opa tool-opa-static tool-regal tool-kustomize tool-ghz: need-python
 	@$(PYTHON) deploy/tools/fetch.py $(@:tool-%=%)
 
 need-python:

@@ -5,7 +5,7 @@ Uses only the standard library, because it runs before anything is installed.
 `opa` is copied from PATH when it has the pinned version. Else the official static binary is downloaded and its
 published SHA-256 verified. When the download fails, `opa` is built from source with Go, which verifies every module
 against Go's checksum database. `opa-static` is the binary for containers: statically linked and always for Linux.
-`regal` and `ghz` are built from source.
+`regal`, `kustomize` and `ghz` are built from source.
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ TOOLS: Final = ROOT / ".tools"
 ELF_INTERPRETER: Final = 3  # PT_INTERP, the program header that only a dynamically linked binary has
 OPA_STATIC: Final = Tool("opa-static", OPA_VERSION, OPA.module)
 GHZ: Final = Tool("ghz", "0.121.0", "github.com/bojand/ghz", package="./cmd/ghz", flags="-X main.version=0.121.0")
-KNOWN: Final = {tool.name: tool for tool in (OPA, OPA_STATIC, REGAL, GHZ)}
+KUSTOMIZE: Final = Tool("kustomize", "5.7.1", "sigs.k8s.io/kustomize/kustomize/v5")
+KNOWN: Final = {tool.name: tool for tool in (OPA, OPA_STATIC, REGAL, GHZ, KUSTOMIZE)}
 
 
 def main(names: list[str]) -> int:

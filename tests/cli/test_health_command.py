@@ -45,7 +45,7 @@ def composed(placet: Placet, tmp_path: Path) -> Iterator[tuple[Server, Path]]:
     assert placet("dev-certs", certificates, "--host", "localhost", "--host", "127.0.0.1", "--host", "placet").code == 0
     secured = settings(
         tmp_path / "data",
-        auth_file=str(DEPLOY / "auth.toml"),
+        auth_file=str(DEPLOY / "compose/auth.toml"),
         tls_cert_file=str(certificates / "tls.crt"),
         tls_key_file=str(certificates / "tls.key"),
         reflection=False,
