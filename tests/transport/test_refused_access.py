@@ -10,7 +10,7 @@ from google.protobuf.json_format import ParseDict
 
 from placet.identity.model import Grant, Principal, Role, UserAssertion
 from placet.identity.refusal_samples import RefusalSamples
-from placet.kernel.errors import LedgerUnavailableError, UnauthenticatedError
+from placet.kernel.errors import LedgerUnavailableError, PermissionDeniedError, UnauthenticatedError
 from placet.kernel.limits import REFUSED_ACCESS_RECORDED
 from placet.kernel.model import Caller
 from placet.transport.grpc.interceptors.refused_access import RefusedAccessRecorder, host_of
@@ -158,6 +158,28 @@ def test_a_call_stays_refused_when_it_cannot_be_recorded() -> None:
     asyncio.run(recorder.record(Caller(peer="ipv4:192.0.2.1:5"), "Authorize", None, error))
     assert reports.reasons == ["CREDENTIAL_INVALID", "recorded"]
     assert samples.take("b", "R", stranger=False) == 1, "the next record tells that one is missing"
+
+
+class CountingBatcher:
+    """Counts the records."""
+
+    def __init__(self) -> None:
+        self.records = 0
+
+    async def submit(self, records: Any, _flow: Any) -> None:
+        self.records += len(records)
+
+
+def test_a_caller_of_the_same_name_in_another_tenant_hides_nothing() -> None:
+    """Admins write the ids of people: one of another tenant could else use up what is recorded for a person."""
+    batcher: Any = CountingBatcher()
+    recorder = RefusedAccessRecorder(batcher, FixedClock(), RefusalSamples(lambda: 0.0), Reports())
+    error = PermissionDeniedError("TENANT_NOT_GRANTED", "no")
+    for owner in ("acme/", "globex/"):
+        caller = Caller("dana", method="token", person="dana", owner=owner)
+        for _ in range(3 * REFUSED_ACCESS_RECORDED):
+            asyncio.run(recorder.record(caller, "Authorize", None, error))
+    assert batcher.records == 2 * REFUSED_ACCESS_RECORDED
 
 
 @pytest.mark.parametrize(
