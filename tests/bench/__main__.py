@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from tests.bench.checkouts import Checkout
     from tests.bench.lines import Line
 
-MEMORY_DECISIONS: Final = 250_000
+MEMORY_DECISIONS: Final = 200_000
+MANY_DECISIONS: Final = 1_000_000
 TABLE_WIDTH: Final = 160
 
 
@@ -66,7 +67,9 @@ PARTS: Final[dict[str, Callable[[Path, Plan], Iterator[Line]]]] = {
     "full": lambda folder, plan: state.full(
         folder, 1_000_000 // plan.scale, 100_000 // plan.scale, 1_000 // plan.scale
     ),
-    "memory": lambda folder, plan: growth.start_and_memory(folder, MEMORY_DECISIONS // plan.scale),
+    "memory": lambda folder, plan: growth.start_and_memory(
+        folder, MEMORY_DECISIONS // plan.scale, MANY_DECISIONS // plan.scale
+    ),
 }
 """Name -> part of the benchmark. Its folder is empty."""
 DEFAULT: Final = ("calls", "workers", "opa", "floors", "flood", "beside")

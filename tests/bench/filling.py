@@ -1,14 +1,15 @@
 """Fills a ledger with many past decisions and many open approvals.
 
-The first decisions and all approvals go through the ledger's own commits. The other decisions are copies of these in
-SQL, of another writer, so they need no chain: a million take seconds instead of a quarter of an hour.
+The first decisions and approvals go through the ledger's own commits. The others are copies of these in SQL, of another
+writer, so they need no chain. Indexes are made at the end, from sorted rows.
 """
 
 from __future__ import annotations
 
 import contextlib
 import sqlite3
-from typing import TYPE_CHECKING
+from itertools import islice
+from typing import TYPE_CHECKING, Final
 
 from google.protobuf.json_format import ParseDict
 
@@ -34,72 +35,91 @@ if TYPE_CHECKING:
 
     from placet.audit.records import Commitment
 
-TEMPLATES = 10_000
-"""Decisions that are committed and then copied."""
-COPYING = "fill"
-"""The writer of the copies."""
-OF_A_COPY = {"writer": ":writer", "sequence": "sequence + :first"}
-OTHER_ID = {"decision_id": "decision_id || '-' || :first"}
-COPIED = {
-    "audit_records": OF_A_COPY | OTHER_ID | {"run_id": "run_id || '-' || :first"},
+TEMPLATES: Final = 5_000
+"""Decisions, and approvals, that are committed and then copied."""
+OF_A_COPY: Final = {"writer": ":writer", "sequence": "sequence + :first"}
+OTHER_ID: Final = {"decision_id": "decision_id || '-' || :first"}
+OTHER_NAMES: Final = {"run_id": "run_id || '-' || :first", "subject": "subject || '-' || :first"}
+COPIED: Final = {
+    "audit_records": OF_A_COPY | OTHER_ID | OTHER_NAMES,
     "audit_parts": OF_A_COPY,
     "idempotency_keys": OF_A_COPY | OTHER_ID | {"idempotency_key": "idempotency_key || '-' || :first"},
+    "approvals": {"id": "id || '-' || :first", "created_at_us": "created_at_us - :first"},
 }
 """Table -> the columns that differ in a copy."""
-CHOSEN = """(tenant, writer, sequence) IN (
-    SELECT tenant, writer, sequence FROM audit_records
-    WHERE kind = 'decision.made' AND writer <> :writer ORDER BY sequence LIMIT :count)"""
-TOGETHER = 1_000
+TEMPLATE_ROWS: Final = {
+    "audit_records": "kind = 'decision.made' AND writer = 'placet' AND (subject IS NOT NULL) = :approvals",
+    "audit_parts": "(tenant, writer, sequence) IN (SELECT tenant, writer, sequence FROM temp.audit_records)",
+    "idempotency_keys": "decision_id IN (SELECT decision_id FROM temp.audit_records)",
+    "approvals": "id IN (SELECT subject FROM temp.audit_records)",
+}
+"""Table -> its rows that are copied."""
+FAST: Final = ("locking_mode=EXCLUSIVE", "journal_mode=OFF", "synchronous=OFF", "cache_size=-262144", "threads=2")
+"""Settings of the copying connection: a database whose copying fails is thrown away."""
+TOGETHER: Final = 1_000
 """Commitments in one transaction."""
-DAY_US = 86_400_000_000
-USERS = 5_000
-CALLS_OF_A_RUN = 8
+DAY_US: Final = 86_400_000_000
+USERS: Final = 5_000
+CALLS_OF_A_RUN: Final = 8
 
 
-async def fill(data_dir: Path, decisions: int, approvals: int, database_url: str = "", replica: str = "placet") -> None:
-    """Add `decisions` allows, then `approvals` open approvals, to the ledger of a server that is not running.
+async def fill(data_dir: Path, decisions: int, approvals: int) -> None:
+    """Add `decisions` allows, then `approvals` open approvals, to the SQLite ledger of a server that is not running.
 
-    They are decisions on the benchmark's request, from many users and runs, made within the last day.
+    They are decisions on the benchmark's request, from many users and runs, made within the last day. More than
+    TEMPLATES are rounded up to a multiple of it.
     """
     clock, keys = SystemClock(), data_dir / "keys"
-    database = choose_database(database_url, data_dir / "placet.db")
-    ledger = database.open(replica, load_or_create_signing_key(keys), load_public_keys(keys), clock, log_error)
-    now_us = clock.wall_us()
-    first_us = now_us - DAY_US
-    request = ParseDict(REQUEST, authorization_pb2.AuthorizeRequest())
-    pending: list[Commitment] = []
-    templates = min(decisions, TEMPLATES) if not database_url else decisions
-    for number in range(templates):
-        pending.append(
-            _allowed(
-                _variant(request, f"fill-{number:09d}", number), first_us + number * DAY_US // (templates + approvals)
-            )
-        )
-        if len(pending) == TOGETHER:
-            await ledger.commit(pending)
-            pending = []
-    for commitment in _waiting(request, approvals, now_us):
-        pending.append(commitment)
-        if len(pending) == TOGETHER:
-            await ledger.commit(pending)
-            pending = []
-    await ledger.commit(pending)
+    path = data_dir / "placet.db"
+    signing_key = load_or_create_signing_key(keys)
+    ledger = choose_database("", path).open("placet", signing_key, load_public_keys(keys), clock, log_error)
+    commitments = _commitments(min(decisions, TEMPLATES), min(approvals, TEMPLATES), clock.wall_us())
+    while pending := list(islice(commitments, TOGETHER)):
+        await ledger.commit(pending)
     await ledger.checkpoint()
     await ledger.close()
-    if decisions > templates:
-        _copy(data_dir / "placet.db", decisions - templates)
+    _copy(path, decisions, approvals)
 
 
-def _copy(path: Path, count: int) -> None:
-    """Add `count` copies of decisions to a SQLite database, each with ids, a key and a run of its own."""
-    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+def _commitments(decisions: int, approvals: int, now_us: int) -> Iterator[Commitment]:
+    request = ParseDict(REQUEST, authorization_pb2.AuthorizeRequest())
+    for number in range(decisions):
+        decided_at_us = now_us - DAY_US + number * DAY_US // decisions
+        yield _allowed(_variant(request, f"fill-{number:09d}", number), decided_at_us)
+    yield from _waiting(request, approvals, now_us)
+
+
+def _copy(path: Path, decisions: int, approvals: int) -> None:
+    """Copy the templates until there are enough, each copy with ids, a key and a run of its own."""
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        for setting in FAST:
+            connection.execute(f"PRAGMA {setting}").fetchall()
+        made = "SELECT name, tbl_name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL"
+        indexes = [(name, sql) for name, table, sql in connection.execute(made).fetchall() if table in COPIED]
+        for name, _ in indexes:
+            connection.execute(f'DROP INDEX "{name}"')
+        for wanted, of_approvals in ((decisions, False), (approvals, True)):
+            if wanted > TEMPLATES:
+                _copy_templates(connection, wanted, of_approvals=of_approvals)
+        for _, sql in indexes:
+            connection.execute(sql)
+        connection.execute("PRAGMA journal_mode=WAL").fetchall()
+
+
+def _copy_templates(connection: sqlite3.Connection, wanted: int, *, of_approvals: bool) -> None:
+    for table, condition in TEMPLATE_ROWS.items():
+        connection.execute(f"DROP TABLE IF EXISTS temp.{table}")
+        statement = f"CREATE TEMP TABLE {table} AS SELECT * FROM main.{table} WHERE {condition}"  # noqa: S608 - our own text
+        connection.execute(statement.replace(":approvals", str(int(of_approvals))))
+    writer = f"fill-{'approvals' if of_approvals else 'decisions'}"
+    for first in range(TEMPLATES, wanted, TEMPLATES):
+        connection.execute("BEGIN")
         for table, changed in COPIED.items():
-            columns = [name for _, name, *_ in connection.execute(f"PRAGMA table_info({table})")]
+            columns = [name for _, name, *_ in connection.execute(f"PRAGMA main.table_info({table})")]
             values = ", ".join(changed.get(name, f'"{name}"') for name in columns)
-            statement = f"INSERT INTO {table} SELECT {values} FROM {table} WHERE {CHOSEN}"  # noqa: S608 - our own text
-            for first in range(0, count, TEMPLATES):
-                parameters = {"first": first, "count": min(TEMPLATES, count - first), "writer": COPYING}
-                connection.execute(statement, parameters)
+            statement = f"INSERT INTO main.{table} SELECT {values} FROM temp.{table}"  # noqa: S608 - likewise
+            connection.execute(statement, {"first": first, "writer": writer})
+        connection.execute("COMMIT")
 
 
 def _variant(message: authorization_pb2.AuthorizeRequest, key: str, number: int) -> Proposal:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 RULES_PER_FILE = 500
 """OPA reads the annotations of one file in quadratic time: 10,000 in one file take 15 s."""
+VARIED = "maxLength: 500"
+"""What differs between the files of tenants."""
 RULE = """
 # METADATA
 # title: Bench rule {number}
@@ -61,11 +63,12 @@ def with_rules(folder: Path, count: int) -> Path:
 
 
 def with_tenants(folder: Path, count: int) -> Path:
-    """Return a copy of the shipped tree with `count` tenants like acme."""
+    """Return a copy of the shipped tree with `count` tenants like acme, whose files all differ."""
     tree = shipped(folder)
     acme = (tree / "config" / "acme.yaml").read_text()
     for number in range(count - 1):
-        (tree / "config" / f"tenant-{number}.yaml").write_text(acme)
+        text = acme.replace(VARIED, f"maxLength: {500 + number}", 1)
+        (tree / "config" / f"tenant-{number}.yaml").write_text(text)
     return tree
 
 

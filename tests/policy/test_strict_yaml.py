@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from placet.kernel.errors import PolicyInvalidError
-from placet.policy.files.strict_yaml import exact_decimal, read_json, read_yaml
+from placet.policy.files.strict_yaml import read_json, read_yaml
+from placet.policy.files.yaml_values import exact_decimal
 
 
 def refused(text: str | bytes) -> str:
@@ -92,6 +93,9 @@ def test_any_decimal_survives(number: Decimal) -> None:
         (b"a: 1\nb: \xff", "f:2: is not UTF-8"),
         ("[" * 40 + "]" * 40, "f:1: is nested deeper than 32 levels"),
         ("- " * 100_000, "f:1: is nested deeper than 32 levels"),
+        ("a: &x 1\nb: &x 2", "f:2: is not YAML: second occurrence"),
+        ("? !!str a\n: 1", "f:1: the tag tag:yaml.org,2002:str is not supported"),
+        ("? *x\n: 1", "f:1: the alias *x is not supported"),
     ],
 )
 def test_what_could_be_read_in_two_ways_is_refused(text: str | bytes, said: str) -> None:
@@ -110,6 +114,18 @@ def test_lines_of_parts() -> None:
     assert document.where(("a", "b", 0)) == "f:3"
     assert document.where(("a", "b", 7, "w")) == "f:2"
     assert document.where(()) == "f:1"
+
+
+def test_a_text_is_a_value_here_and_a_key_there() -> None:
+    for _ in range(2):  # the second time it is known
+        read = read_yaml(b"a: no1\nb: 12\nno1: '12'\n'12': a", "f").value
+        assert read == {"a": "no1", "b": 12, "no1": "12", "12": "a"}
+        assert refused("12: a").startswith("f:1: some YAML readers do not take the key 12 for text")
+
+
+def test_equal_texts_of_documents_are_one_object() -> None:
+    (key,), (again,) = (list(read_yaml(text, "f").value) for text in (b"shared key: 1", b"shared key: 2"))
+    assert key is again
 
 
 def test_json_is_read_exactly() -> None:

@@ -59,6 +59,15 @@ def test_a_file_is_parsed_again_only_after_a_change(rego_dir: Path) -> None:
     assert any("limit_minor_units" in problem for problem in problems(rego_dir)), "checked against the new defaults"
 
 
+def test_tenants_with_equal_files_share_one_policy(rego_dir: Path) -> None:
+    for name in ("globex.yaml", "hooli.yaml"):
+        write(rego_dir, "agent_policy: {allowed_tools: [a]}", name)
+    policies = load_agent_policies(rego_dir)
+    assert policies["globex"] is policies["hooli"]
+    write(rego_dir, "agent_policy: {allowed_tools: [a]}", "No.yaml")
+    assert any("'No' is not a tenant id" in problem for problem in problems(rego_dir))
+
+
 def test_a_parsed_file_is_forgotten_with_its_policy(rego_dir: Path) -> None:
     write(rego_dir, "agent_policy: {allowed_tools: [a.tool.of.this.test]}", "globex.yaml")
     policies = load_agent_policies(rego_dir)

@@ -24,7 +24,7 @@ class Depth(NamedTuple):
 
     def deeper(self) -> Depth:
         """Return the depth of the subschemas."""
-        return self._replace(levels=self.levels + 1)
+        return Depth(self.levels + 1, self.is_draft_2020_12)
 
 
 Check = Callable[[object, Place, Depth], Iterator[DocumentDiagnostic]]
@@ -56,12 +56,13 @@ def _subschema(schema: object, path: Place, depth: Depth) -> Iterator[DocumentDi
     if depth.levels > PARAMS_DEPTH_MAX:
         yield DocumentDiagnostic(path, f"is nested deeper than params may be ({PARAMS_DEPTH_MAX} levels)")
         return
+    inner = depth.deeper()
     for keyword, value in schema.items():
         place = (*path, keyword)
         if keyword in _CHECKS:
-            yield from _CHECKS[keyword](value, place, depth.deeper())
+            yield from _CHECKS[keyword](value, place, inner)
         elif keyword in _CHECKS_2020_12 and depth.is_draft_2020_12:
-            yield from _CHECKS_2020_12[keyword](value, place, depth.deeper())
+            yield from _CHECKS_2020_12[keyword](value, place, inner)
         elif keyword in _CHECKS_2020_12:
             remedy = 'add "$schema": "https://json-schema.org/draft/2020-12/schema" to the outermost schema'
             yield DocumentDiagnostic(place, "is a keyword of draft 2020-12", remedy)

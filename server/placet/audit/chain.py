@@ -96,7 +96,8 @@ def record_hash(previous_hash: bytes, leaf: bytes) -> bytes:
 
 def salt_bytes(commitments: Sequence[Commitment], states: Sequence[StateChanges]) -> int:
     """Return how many random bytes `link` needs for the commitments."""
-    return SALT_BYTES * (sum(len(item.parts) for item in commitments) + sum(1 for item in states if item.total))
+    parts = sum(map(len, [item.parts for item in commitments]))
+    return SALT_BYTES * (parts + len([item for item in states if item.total]))
 
 
 def link(
@@ -113,16 +114,16 @@ def link(
         sequence += 1
         parts = []
         digests = {}
-        state_changes = state.total
-        contents = {**commitment.parts, STATE: state.part} if state_changes else commitment.parts
-        for name, content in contents.items():
-            salt = salts[offset : offset + SALT_BYTES]
-            offset += SALT_BYTES
-            digests[name] = part_digest(salt, content)
+        contents = {**commitment.parts, STATE: state.part} if state.total else commitment.parts
+        for name, content in contents.items():  # the hashes as in the functions above, without calls of functions
+            end = offset + SALT_BYTES
+            salt = salts[offset:end]
+            offset = end
+            digests[name] = sha256(salt + content).hexdigest()
             parts.append((name, salt, content))
-        body = _body(writer, sequence, commitment, state_changes, digests)
-        leaf = record_leaf(body)
-        hashed = record_hash(previous_hash, leaf)
+        body = _body(writer, sequence, commitment, state.total, digests)
+        leaf = sha256(body).digest()
+        hashed = sha256(_RECORD_DOMAIN + previous_hash + leaf).digest()
         linked.append(LinkedRecord(commitment, sequence, body, leaf, previous_hash, hashed, parts))
         previous_hash = hashed
     if offset != len(salts):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
@@ -22,25 +23,29 @@ if TYPE_CHECKING:
     from placet.kernel.model import Proposal
 
 _NAMES: Final[Mapping[Scope, Callable[[Proposal], str]]] = {
-    Scope.RUN: lambda proposal: proposal.run.run_id,
-    Scope.WORKFLOW: lambda proposal: proposal.run.workflow,
-    Scope.USER: lambda proposal: proposal.identity.user,
-    Scope.AGENT: lambda proposal: proposal.identity.agent,
-    Scope.TOOL: lambda proposal: proposal.action.tool,
+    Scope.RUN: attrgetter("run.run_id"),
+    Scope.WORKFLOW: attrgetter("run.workflow"),
+    Scope.USER: attrgetter("identity.user"),
+    Scope.AGENT: attrgetter("identity.agent"),
+    Scope.TOOL: attrgetter("action.tool"),
 }
 _FOLDED: Final = frozenset({Scope.WORKFLOW, Scope.USER, Scope.AGENT})
 """Scopes whose members have names, which may be spelled in several ways. Tools and runs have exact ids."""
+_WHOLE_TENANT: Final = (Scope.TENANT.value, Scope.TENANT.value)
 
 
 def charges(
     catalogue: BudgetCatalogue, proposal: Proposal, now_us: int
 ) -> tuple[tuple[Charge, ...], tuple[UncountableCharge, ...]]:
     """Return the charge for each budget that covers the action, by budget id, and the uncountable charges."""
+    budgets = catalogue.budgets_of(proposal.action.tool)
+    if not budgets:
+        return (), ()
     countable: list[Charge] = []
     uncountable: list[UncountableCharge] = []
     moves_no_money = _moves_no_money(catalogue, proposal)
     workflow, environment = proposal.run.workflow, proposal.action.environment
-    for budget in catalogue.budgets_of(proposal.action.tool):
+    for budget in budgets:
         if moves_no_money and budget.measure is Measure.AMOUNT:
             continue
         match = budget.match
@@ -62,24 +67,30 @@ def _moves_no_money(catalogue: BudgetCatalogue, proposal: Proposal) -> bool:
 
 
 def _charge(budget: Budget, catalogue: BudgetCatalogue, proposal: Proposal, now_us: int) -> Charge | UncountableCharge:
+    charged = 1
     if budget.measure is Measure.AMOUNT:
         amount = proposal.action.amount
         if amount is None or amount.minor_units == 0:  # a real call of this tool moves more than zero
             return uncountable_charge(rule_ids.BUDGET_AMOUNT_MISSING, budget.id)
         if amount.currency_code != budget.currency:
             return uncountable_charge(rule_ids.BUDGET_CURRENCY, budget.id)
+        charged = amount.minor_units
+    elif budget.measure is not Measure.CALLS:
+        charged = _estimate(budget.measure, catalogue, proposal)
     member = _member(budget, catalogue, proposal)
     if isinstance(member, str):
         return uncountable_charge(member, budget.id)
-    window, resets_at_us = window_at(budget.window, budget.timezone, now_us)
     if budget.window is Window.RUN:
         if not proposal.run.run_id:
             return uncountable_charge(rule_ids.BUDGET_SCOPE_MISSING, budget.id)
-        window = f"run:{proposal.run.run_id}"
+        window, resets_at_us = f"run:{proposal.run.run_id}", 0
+    else:
+        window, resets_at_us = window_at(budget.window, budget.timezone, now_us)
     key, earlier_key = member
-    counter = CounterKey(proposal.identity.tenant, budget.id, budget.unit, window, key)
+    names = (proposal.identity.tenant, budget.id, budget.unit, window, key)
+    counter = tuple.__new__(CounterKey, names)  # without the constructor, which is written in Python
     earlier = None if key == earlier_key else counter._replace(scope_key=earlier_key)
-    return Charge(budget, counter, _amount(budget.measure, catalogue, proposal), resets_at_us, earlier)
+    return Charge(budget, counter, charged, resets_at_us, earlier)
 
 
 def _member(budget: Budget, catalogue: BudgetCatalogue, proposal: Proposal) -> tuple[str, str] | str:
@@ -87,15 +98,16 @@ def _member(budget: Budget, catalogue: BudgetCatalogue, proposal: Proposal) -> t
 
     Returns a rule_id instead when the request does not name the member, or names it with invalid characters.
     """
-    if budget.scope is Scope.TENANT:
-        return Scope.TENANT.value, Scope.TENANT.value
-    if budget.scope is Scope.CUSTOMER:
+    scope = budget.scope
+    if scope is Scope.TENANT:
+        return _WHOLE_TENANT
+    if scope is Scope.CUSTOMER:
         customer = customer_of(proposal, budget.customer, catalogue.sensitive(proposal.action.tool))
         if isinstance(customer, str):
             return customer
         return budget.scope_prefix + customer.key, budget.scope_prefix + customer.earlier_key
-    name = _NAMES[budget.scope](proposal)
-    key = folded(name) if budget.scope in _FOLDED else name
+    name = _NAMES[scope](proposal)
+    key = folded(name) if scope in _FOLDED else name
     return (budget.scope_prefix + key, budget.scope_prefix + name) if key else rule_ids.BUDGET_SCOPE_MISSING
 
 
@@ -121,16 +133,12 @@ def carried_over(
     return tuple(carried), combined
 
 
-def _amount(measure: Measure, catalogue: BudgetCatalogue, proposal: Proposal) -> int:
-    """Return the amount to charge, in the budget's unit.
+def _estimate(measure: Measure, catalogue: BudgetCatalogue, proposal: Proposal) -> int:
+    """Return the tokens or the cost to charge, in the budget's unit.
 
-    Without an estimate, tokens and cost are charged as 1, so that a budget that is used up still stops the action.
+    Without an estimate 1 is charged, so that a budget that is used up still stops the action.
     """
-    model, amount = proposal.model, proposal.action.amount
-    if measure is Measure.CALLS:
-        return 1
-    if measure is Measure.AMOUNT:
-        return amount.minor_units if amount else 0
+    model = proposal.model
     if measure is Measure.TOKENS:
         return max(1, model.input_tokens + model.output_tokens)
     return max(1, model.estimated_cost_micros + catalogue.tool_cost_micros(proposal.action.tool))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import unicodedata
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from placet.kernel import rule_ids
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from placet.kernel.model import Proposal
 
 _DIGEST_CHARS: Final = 32
+_CACHE: Final = 8_192
+"""Customers that are remembered, 5 MB at most: a batch often names one customer several times."""
 
 
 class Customer(NamedTuple):
@@ -39,11 +42,19 @@ def customer_of(proposal: Proposal, pointer: str, sensitive: tuple[str, ...] = (
     value = resolve(parsed(proposal.action.params), pointer)
     if isinstance(value, bool) or not isinstance(value, str | int):
         return rule_ids.BUDGET_CUSTOMER_MISSING
+    tenant = proposal.identity.tenant
+    if isinstance(value, str) and len(value) > PRINCIPAL_BYTES_MAX:  # not kept
+        return _customer.__wrapped__(value, tenant, pointer, sensitive)
+    return _customer(value, tenant, pointer, sensitive)
+
+
+@lru_cache(maxsize=_CACHE)
+def _customer(value: str | int, tenant: str, pointer: str, sensitive: tuple[str, ...]) -> Customer | str:
     name = str(value).strip()
     if len(name) > PRINCIPAL_BYTES_MAX:  # normal forms of long texts take quadratic time
         if not (name.isascii() and name.isprintable()):
             return rule_ids.BUDGET_CUSTOMER_INVALID
-        return Customer(_digest(proposal, folded(name)), _digest(proposal, name.casefold()))
+        return Customer(_digest(tenant, folded(name)), _digest(tenant, name.casefold()))
     if not name:
         return rule_ids.BUDGET_CUSTOMER_MISSING
     if name_error(name):
@@ -51,15 +62,15 @@ def customer_of(proposal: Proposal, pointer: str, sensitive: tuple[str, ...] = (
     is_storable = not redact_json(value)[1] and not any(_covers(outer, pointer) for outer in sensitive)
     is_storable = is_storable and not any(map(is_secret, pointer.split("/")))
     keys = folded(name), unicodedata.normalize("NFKC", name).strip().casefold()
-    return Customer(*(key if is_storable and _is_short(key) else _digest(proposal, key) for key in keys))
+    return Customer(*(key if is_storable and _is_short(key) else _digest(tenant, key) for key in keys))
 
 
 def _is_short(name: str) -> bool:
     return len(name.encode()) <= PRINCIPAL_BYTES_MAX
 
 
-def _digest(proposal: Proposal, name: str) -> str:
-    digest = hashlib.sha256(f"{proposal.identity.tenant}\0{name}".encode())
+def _digest(tenant: str, name: str) -> str:
+    digest = hashlib.sha256(f"{tenant}\0{name}".encode())
     return "#" + digest.hexdigest()[:_DIGEST_CHARS]
 
 

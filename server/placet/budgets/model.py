@@ -211,15 +211,15 @@ def facts(charges: Iterable[Charge], counters: Mapping[CounterKey, Usage]) -> di
 
 def _fact(charge: Charge, usage: Usage) -> dict[str, Any]:
     budget = charge.budget
-    left = remaining(budget.limit, usage)
-    warn_at = budget.warn_at_per_mille
+    limit, warn_at, taken = budget.limit, budget.warn_at_per_mille, usage.used + usage.reserved
+    left = limit - taken if taken < limit else 0  # as `remaining`
     return {
         "used": usage.used,
         "reserved": usage.reserved,
-        "limit": budget.limit,
+        "limit": limit,
         "remaining": left,
-        "remaining_ratio": left * RATIO_PARTS // budget.limit / RATIO_PARTS,
-        "warn": warn_at is not None and (usage.used + usage.reserved) * PER_MILLE >= budget.limit * warn_at,
+        "remaining_ratio": left * RATIO_PARTS // limit / RATIO_PARTS,
+        "warn": warn_at is not None and taken * PER_MILLE >= limit * warn_at,
         "resets_at": _time(charge.resets_at_us),
     }
 

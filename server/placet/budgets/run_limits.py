@@ -122,4 +122,5 @@ def _charge(budget: Budget, proposal: Proposal, run: str) -> Charge:
     model = proposal.model
     amount = max(1, model.input_tokens + model.output_tokens) if budget.measure is Measure.TOKENS else 1
     scope_key = f"{run}:{_action_fingerprint(proposal)}" if budget.id == rule_ids.LIMIT_LOOP else run
-    return Charge(budget, CounterKey(proposal.identity.tenant, budget.id, budget.unit, run, scope_key), amount, 0)
+    names = (proposal.identity.tenant, budget.id, budget.unit, run, scope_key)
+    return Charge(budget, tuple.__new__(CounterKey, names), amount, 0)

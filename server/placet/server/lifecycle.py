@@ -82,6 +82,7 @@ async def serve(
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # SIGHUP: the terminal was closed
         loop.add_signal_handler(number, on_signal)
+    gc.disable()  # nearly all objects of the start live as long as the process
     try:
         async with opening(settings) as server:
             starting = None
@@ -97,6 +98,8 @@ async def serve(
     except asyncio.CancelledError:
         if not stop.is_set():
             raise
+    finally:
+        gc.enable()
     return 0
 
 
@@ -106,3 +109,4 @@ def _tune_gc() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
+    gc.enable()

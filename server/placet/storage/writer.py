@@ -107,7 +107,7 @@ class ChainWriter(ABC):
             lambda transaction, state: transaction.commit(state, commitments, self._clock.wall_us)
         )
         pairs = zip(commitments, results, strict=True)
-        if times := [commitment.recorded_at_us for commitment, result in pairs if isinstance(result, Committed)]:
+        if times := [commitment.recorded_at_us for commitment, result in pairs if type(result) is Committed]:
             self.on_recorded(max(times))
         return results
 

@@ -152,8 +152,13 @@ def _share(value: Decimal) -> Decimal:
     return value
 
 
+_EXACT: Final = frozenset({str, bool, int, Decimal})
+
+
 def _exact(value: object) -> object:
     """Return the value. Raises ValueError when the JSON data of policy cannot hold it exactly."""
+    if type(value) in _EXACT:  # most values are texts
+        return value
     if isinstance(value, Mapping):
         return {key: _exact(item) for key, item in value.items()}
     if isinstance(value, list):

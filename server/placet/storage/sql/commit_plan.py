@@ -47,13 +47,13 @@ class CommitPlan:
 
 def plan_commit(
     commitments: Sequence[Commitment],
-    known: Callable[[Commitment], CommitResult | None],
+    known: Callable[[Commitment], CommitResult | None] | None,
     unit: UnitOfWork,
 ) -> CommitPlan:
     """Look up the idempotency key of each commitment, then apply the state changes of the new ones to `unit`.
 
     A key is looked up among the earlier commitments of the sequence, then with `known`, which returns None for a new
-    key.
+    key. `known` is None when all keys are new.
     """
     plan = CommitPlan()
     seen: dict[tuple[str, str, str], Commitment] = {}
@@ -62,7 +62,10 @@ def plan_commit(
         if (idempotency := commitment.idempotency) is not None:
             place = (commitment.tenant, idempotency.caller, idempotency.key)
             earlier = seen.get(place)
-            result = known(commitment) if earlier is None else _repeat_result(earlier, idempotency.request_digest)
+            if earlier is not None:
+                result = _repeat_result(earlier, idempotency.request_digest)
+            elif known is not None:
+                result = known(commitment)
         if result is None and (failed_change := unit.apply(commitment.changes)) is not None:
             result = Conflict(failed_change)
         if result is None:
@@ -85,7 +88,7 @@ def advance(state: ChainState, linked: Sequence[LinkedRecord], signed: Checkpoin
     head = Head(linked[-1].sequence, linked[-1].hash) if linked else state.head
     if signed is not None:
         return ChainState(state.writer, head, signed.sequence)
-    leaves = (*state.leaves, *(record.leaf for record in linked))
+    leaves = (*state.leaves, *[record.leaf for record in linked])
     return ChainState(state.writer, head, state.checkpoint_sequence, leaves)
 
 

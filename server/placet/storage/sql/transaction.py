@@ -87,7 +87,7 @@ class Transaction:
         written_at_us = now_us()
         unit = self.state.load(write_set(commitments), written_at_us)
         keys = self._keys(commitments)
-        known = (lambda commitment: self._known(commitment, keys)) if keys else _new
+        known = (lambda commitment: self._known(commitment, keys)) if keys else None
         plan = plan_commit(commitments, known, unit)
         if not plan.to_write:
             return plan.results, state
@@ -146,7 +146,8 @@ class Transaction:
 
     def _keys(self, commitments: Sequence[Commitment]) -> dict[KeyPlace, Any]:
         """Return what is stored under the idempotency keys of the commitments, with one query."""
-        places = list({place for commitment in commitments if (place := _key_place(commitment)) is not None})
+        named = [(item.tenant, key) for item in commitments if (key := item.idempotency) is not None]
+        places = list({(tenant, key.caller, key.key): None for tenant, key in named})
         rows = self.connection.look_up(self.sql.bulk.stored_keys, places)
         return {place: row for place, row in zip(places, rows, strict=True) if row is not None}
 
@@ -215,10 +216,6 @@ class Transaction:
 def _require_moved(update: Cursor, old: ChainState) -> None:
     if update.rowcount != 1:
         raise ChainMovedError(f"the chain of {old.writer!a} is no longer at {old.head.sequence}")
-
-
-def _new(_: Commitment) -> None:
-    """No idempotency key of the commitments is stored."""
 
 
 def _key_place(commitment: Commitment) -> KeyPlace | None:
