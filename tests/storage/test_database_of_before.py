@@ -1,5 +1,5 @@
 """A database that an earlier layout of the code wrote: once upgraded it opens, verifies with
-its state, its keys still answer, and it takes access tokens.
+its state, its keys still answer, and it takes access tokens and permit keys.
 
 `earlier/placet.db.gz` is what `placet demo` left at 4612eb7: decisions, approvals, budgets, a kill switch, outcomes.
 """
@@ -20,6 +20,7 @@ from placet.storage.migrate import SchemaState, db_upgrade
 from placet.storage.sqlite.backend import SqliteLedger
 from placet.storage.sqlite.offline import verify_database
 from placet.tokens.secret import digest_of
+from tests.keys.key_env import Process
 from tests.storage.making import TickingClock, commitment
 from tests.support.replacing import replace
 from tests.tokens.token_env import TokenEnv, asked
@@ -64,6 +65,18 @@ async def test_its_idempotency_keys_answer_as_before(database: Path, signing_key
             assert result.decision.decision_id == decision_id
     finally:
         await ledger.close()
+
+
+async def test_it_takes_permit_keys(database: Path, signing_key: SigningKey) -> None:
+    ledger = SqliteLedger.open(database, writer="new", signing_key=signing_key, clock=TickingClock())
+    try:
+        process = Process(ledger)
+        await process.start()
+        assert process.verifies(process.permit())
+    finally:
+        await ledger.close()
+    keys = load_public_keys(EARLIER).with_key(signing_key.public)
+    assert verify_database(database, keys, state=True).problems == ()
 
 
 async def test_it_takes_access_tokens(database: Path, signing_key: SigningKey) -> None:

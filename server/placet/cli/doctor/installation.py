@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 from placet import sdk
 from placet.cli.doctor.check import Check, failed, not_checked, passed
 from placet.cli.doctor.own_server import own_pid, worker_checks
+from placet.cli.doctor.permit_keys import permit_key_checks
 from placet.cli.doctor.published_policy import published_check, published_release
 from placet.cli.doctor.running_server import disk_check, external_opa_check, server_checks
 from placet.kernel.errors import ConfigurationError, PolicyInvalidError
@@ -55,6 +56,7 @@ def run_checks(settings: Settings, address: str | None) -> Iterator[Check]:
     yield folder
     yield disk
     yield _creatable(_guarded("signing key", lambda: _signing_key(settings)), folder, disk)
+    yield from permit_key_checks(settings)
     yield database
     yield _requiring(_guarded("trail", lambda: _trail(settings)), database)
     yield from _server(settings, address) if address else _listen(settings)
