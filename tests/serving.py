@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import uvloop
 
 from placet.server.build import open_server
-from placet.server.settings import Settings
+from placet.server.settings.model import Settings
 from tests.support.bundle_cache import seed_bundles
 from tests.watchdog import watching
 

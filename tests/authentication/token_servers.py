@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from google.protobuf.message import Message
 
-    from placet.server.settings import Settings
+    from placet.server.settings.model import Settings
     from placet.v1 import authorization_pb2
 
 SERVICE = "/placet.v1.TokenService/"

@@ -31,7 +31,7 @@ from placet.revisions.status import EngineMode, PolicyStatus
 from placet.server.decisions import build_decisions
 from placet.server.ledger_clock import LedgerClock
 from placet.server.observer import ServerObserver
-from placet.server.settings import Settings
+from placet.server.settings.model import Settings
 from placet.server.system import SystemClock
 from placet.signing.keys import load_or_create_signing_key, load_public_keys
 from placet.signing.permit_keys import PermitKeyFolder

@@ -36,7 +36,7 @@ class Checkout:
     @cached_property
     def has_workers(self) -> bool:
         """Whether the server has `--workers`."""
-        return "workers:" in (self.root / "server/placet/server/settings.py").read_text()
+        return "workers:" in (self.root / "server/placet/server/settings/model.py").read_text()
 
 
 HERE: Final = Checkout("here", HERE_ROOT)

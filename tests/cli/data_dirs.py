@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from placet.server.ledger import open_recorded
 from placet.server.ledger_clock import LedgerClock
-from placet.server.settings import Settings
+from placet.server.settings.model import Settings
 from placet.signing.keys import load_or_create_signing_key
 from placet.storage.sqlite.backend import SqliteLedger
 from tests.storage.making import TickingClock, commitment

@@ -24,7 +24,7 @@ from placet.cli.rendering import exit_codes
 from placet.kernel.errors import ConfigurationError
 from placet.policy.bundles.bundle import build_bundle
 from placet.policy.toolchain.binary import find_opa
-from placet.server.settings_sources import load_settings
+from placet.server.settings.sources import load_settings
 from placet.signing.keys import PUBLIC_NAME, generate_signing_key, load_or_create_signing_key
 from placet.signing.pinned_checkpoints import MARKER_NAME
 from placet.storage.migrate import SchemaState, SchemaStatus

@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from placet.cli.doctor.permit_keys import permit_key_checks
-from placet.server.settings import Settings
+from placet.server.settings.model import Settings
 from placet.signing.permit_keys import open_permit_keys
 from tests.keys.key_env import kek
 

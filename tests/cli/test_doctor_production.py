@@ -14,8 +14,8 @@ from placet.cli.doctor import kept_checkpoint, machine, production
 from placet.cli.doctor.check import passed
 from placet.cli.doctor.production import production_checks
 from placet.cli.rendering import exit_codes
-from placet.server.judged_settings import JUDGED, judged_settings
-from placet.server.settings import Settings
+from placet.server.settings.judged import JUDGED, judged_settings
+from placet.server.settings.model import Settings
 from placet.storage.migrate import db_upgrade
 from tests.authentication.token_servers import token_settings
 from tests.cli.data_dirs import run_server_once

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from placet.cli.rendering import exit_codes
-from placet.server.settings_sources import load_settings
+from placet.server.settings.sources import load_settings
 from placet.signing.keys import PUBLIC_NAME, PublicKeys, load_or_create_signing_key
 from placet.storage.postgres.backend import PostgresLedger
 from tests.storage.making import TickingClock, commitment

@@ -9,7 +9,7 @@ import pytest
 from placet.cli.rendering import exit_codes
 from placet.kernel.errors import ConfigurationError, Diagnostic, PolicyInvalidError
 from placet.server import lifecycle
-from placet.server.settings import Settings
+from placet.server.settings.model import Settings
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,8 +9,8 @@ import pytest
 
 from placet.cli import main as cli
 from placet.cli.rendering import exit_codes
-from placet.server.settings import ENV_PREFIX, Settings
-from placet.server.settings_sources import CLIENT_VARIABLES
+from placet.server.settings.model import ENV_PREFIX, Settings
+from placet.server.settings.sources import CLIENT_VARIABLES
 from tests.docs.tables import DOCS, by_name, sections
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from placet.storage.connections.sqlite import connect_reader
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from placet.server.settings import Settings
+    from placet.server.settings.model import Settings
 
 READ: Final = Action("jira.search", {"query": "x"})
 AGENT: Final = Identity(agent="triage-agent", tenant="acme")

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from placet.server.settings import Settings
+    from placet.server.settings.model import Settings
 
 DECISIONS: Final = 5
 NEW_TRAIL: Final = "`placet db new-trail --reason TEXT`"

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from placet.server.settings import Settings
+    from placet.server.settings.model import Settings
     from tests.postgres import Postgres
     from tests.serving import Server
 

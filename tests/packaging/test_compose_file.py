@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from placet.authentication.file import read_authentication_file
-from placet.server.settings import Settings
+from placet.server.settings.model import Settings
 from tests.packaging.environments import ROOT
 
 FILE: Final = ROOT / "deploy/compose.yaml"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from placet.server.settings import Settings
+from placet.server.settings.model import Settings
 from tests.packaging.environments import ROOT
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from placet.budgets.give_backs import GiveBackBounds
 from placet.server.outcomes import default_give_back_bounds
-from placet.server.settings import Settings
+from placet.server.settings.model import Settings
 
 
 def test_servers_with_authentication_bound_give_backs() -> None:

@@ -17,7 +17,7 @@ from tests.serving import serving, settings
 from tests.support.bundle_cache import VARIABLE
 
 if TYPE_CHECKING:
-    from placet.server.settings import Settings
+    from placet.server.settings.model import Settings
     from tests.serving import Server
 
 READ = Action("jira.search", {"query": "x"})

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
-    from placet.server.settings import Settings
+    from placet.server.settings.model import Settings
     from placet.storage.ledger import ThreadedLedger
 
 CLOCK = TickingClock()

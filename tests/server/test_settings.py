@@ -10,8 +10,8 @@ import pytest
 from placet.kernel.errors import ConfigurationError
 from placet.kernel.limits import CHECKPOINT_INTERVAL_SECONDS, OPA_TIMEOUT_MS, QUEUE_DEPTH_MAX
 from placet.matching.addresses import is_loopback, split_address
-from placet.server.settings import Settings, shipped_dir
-from placet.server.settings_sources import FOUND_FILE_SETTINGS, RENAMED, load_settings
+from placet.server.settings.model import Settings, shipped_dir
+from placet.server.settings.sources import FOUND_FILE_SETTINGS, RENAMED, load_settings
 
 
 @pytest.fixture(autouse=True)

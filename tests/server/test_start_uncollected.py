@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from placet.server import lifecycle
-from placet.server.settings import Settings
+from placet.server.settings.model import Settings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -14,7 +14,7 @@ import pytest
 from placet.authentication.dev_certificates import CertificateAuthority
 from placet.kernel.errors import ConfigurationError
 from placet.sdk import Action, CallFailedError, Client, Identity, tls_credentials
-from placet.server.settings_sources import load_settings
+from placet.server.settings.sources import load_settings
 from placet.transport.tls import read_material
 from placet.transport.tls_files import TlsFiles
 from tests.serving import serving, settings

@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from placet.kernel.limits import WORKERS_MAX
-from placet.server.settings import Settings
+from placet.server.settings.model import Settings
 from placet.server.usable_cores import usable_cores
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from placet.identity.model import Principal
     from placet.identity.ports import Credentials, Delegation, User
-    from placet.server.settings import Settings
+    from placet.server.settings.model import Settings
     from tests.serving import Server
     from tests.transport.wire import Refusal
 

@@ -6,13 +6,13 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from placet.kernel.errors import ConfigurationError
-from placet.server.settings_sources import load_settings
+from placet.server.settings.sources import load_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from placet.server.settings import Settings
+    from placet.server.settings.model import Settings
     from placet.storage.database import Database
 
 

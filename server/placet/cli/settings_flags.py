@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, get_args, get_
 import typer
 from pydantic import SecretStr
 
-from placet.server.settings import Settings
-from placet.server.settings_sources import RENAMED
+from placet.server.settings.model import Settings
+from placet.server.settings.sources import RENAMED
 
 if TYPE_CHECKING:
     from collections.abc import Callable

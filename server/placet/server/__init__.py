@@ -1,1 +1,1 @@
-"""The composition root: settings, and the only place that picks real things."""
+"""The composition root: the only place that picks real things."""

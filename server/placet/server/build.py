@@ -15,16 +15,16 @@ from placet.server.approvals import build_approvals
 from placet.server.background import loops_of_each_process, loops_of_one_process, run_in_background
 from placet.server.core import RunningServer, observed_clock, serve_metrics, start_core
 from placet.server.http import serve_http
-from placet.server.judged_settings import judged_settings
 from placet.server.permit_keys import with_key_encryption
 from placet.server.policies import build_policies
 from placet.server.rpc import Rpc
+from placet.server.settings.judged import judged_settings
 from placet.transport.grpc.server import require_free
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from placet.server.settings import Settings
+    from placet.server.settings.model import Settings
 
 
 @contextlib.asynccontextmanager

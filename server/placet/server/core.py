@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from placet.kernel.clock import Clock
     from placet.server.permit_keys import PermitKeyParts
     from placet.server.policies import RunningPolicies
-    from placet.server.settings import Settings
+    from placet.server.settings.model import Settings
     from placet.storage.ledger import ThreadedLedger
 
 

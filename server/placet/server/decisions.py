@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from placet.scheduling.batching import Postponed
     from placet.server.ledger_clock import LedgerClock
     from placet.server.observer import ServerObserver
-    from placet.server.settings import Settings
+    from placet.server.settings.model import Settings
 
 SLOW_DEPTH_SHARE: Final = 0.125
 """Room for slow calls, as a share of queue_depth_max. They leave slowly, so a longer queue only makes them wait."""

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from placet.audit.records import Commitment, VerifyReport
     from placet.audit.trail_break import TrailBreak
     from placet.kernel.clock import Clock
-    from placet.server.settings import Settings
+    from placet.server.settings.model import Settings
     from placet.storage.ledger import ThreadedLedger
 
 

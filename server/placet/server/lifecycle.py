@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     from placet.server.core import RunningServer
-    from placet.server.settings import Settings
+    from placet.server.settings.model import Settings
 
     Opening = Callable[[Settings], AbstractAsyncContextManager[RunningServer]]
 

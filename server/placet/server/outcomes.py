@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from placet.kernel.clock import Clock
     from placet.outcomes.service import OutcomeReply
     from placet.server.observer import ServerObserver
-    from placet.server.settings import Settings
+    from placet.server.settings.model import Settings
 
 EXPIRY_SECONDS: Final = 5.0
 """Interval of the search for expired reservations and approvals. They last for minutes at least."""

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from placet.kernel.clock import Clock
     from placet.permits.claims import PermitKey, PermitKeys
     from placet.server.observer import ServerObserver
-    from placet.server.settings import Settings
+    from placet.server.settings.model import Settings
     from placet.storage.ledger import ThreadedLedger
 
 _SECOND_US = 1_000_000

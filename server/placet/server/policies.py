@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from placet.kernel.clock import Clock
     from placet.revisions.status import PolicyEvent
     from placet.server.observer import ServerObserver
-    from placet.server.settings import Settings
+    from placet.server.settings.model import Settings
 
     Listener = Callable[[PolicyEvent], Awaitable[None]]
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from placet.server.core import Core
-    from placet.server.settings import Settings
+    from placet.server.settings.model import Settings
 
 STORE_USES_SECONDS: Final = 60.0
 """How often last uses are stored that are an hour later than the stored ones."""

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from placet.audit.ports import Ledger
     from placet.kernel.clock import Clock
     from placet.server.observer import ServerObserver
-    from placet.server.settings import Settings
+    from placet.server.settings.model import Settings
 
 
 def build_webhook_sender(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from placet.telemetry.metrics_folder import metrics_folder
 
 if TYPE_CHECKING:
-    from placet.server.settings import Settings
+    from placet.server.settings.model import Settings
 
 
 def run(settings: Settings) -> int:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from placet.engine.http import Address
     from placet.engine.shared import SharedRevision
     from placet.revisions.status import PolicyStatus
-    from placet.server.settings import Settings
+    from placet.server.settings.model import Settings
 
 _LENGTH_BYTES: Final = 8
 

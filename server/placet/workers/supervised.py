@@ -20,9 +20,9 @@ from placet.server.background import (
 )
 from placet.server.core import RunningServer, observed_clock, serve_metrics, start_core
 from placet.server.http import serve_http
-from placet.server.judged_settings import judged_settings
 from placet.server.permit_keys import with_key_encryption
 from placet.server.policies import build_policies
+from placet.server.settings.judged import judged_settings
 from placet.server.tasks import first_of, periodic
 from placet.transport.grpc.server import require_free
 from placet.workers.messages import Begin
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from placet.revisions.status import PolicyEvent
     from placet.server.core import Core
-    from placet.server.settings import Settings
+    from placet.server.settings.model import Settings
 
 
 @contextlib.asynccontextmanager

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from placet.server.ledger_clock import LedgerClock
     from placet.server.observer import ServerObserver
     from placet.server.policies import RunningPolicies
-    from placet.server.settings import Settings
+    from placet.server.settings.model import Settings
     from placet.workers.messages import Begin
 
 

@@ -32,7 +32,7 @@ from placet.storage.migrate import SchemaState, db_status
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from placet.server.settings import Settings
+    from placet.server.settings.model import Settings
     from placet.tenants.policy import TenantPolicy
 
 PYTHON_MIN: Final = (3, 11)

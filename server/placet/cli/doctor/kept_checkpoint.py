@@ -13,7 +13,7 @@ from placet.signing.checkpoint_files import load_pinned_checkpoints
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from placet.server.settings import Settings
+    from placet.server.settings.model import Settings
 
 DAYS_MAX: Final = 7
 """How old the newest kept checkpoint may be: what was recorded since can be lost without a sign."""

@@ -9,12 +9,12 @@ import orjson
 
 from placet.cli.doctor.check import Check, failed, passed
 from placet.matching.addresses import split_address
-from placet.server.judged_settings import different, with_judged
+from placet.server.settings.judged import different, with_judged
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from placet.server.settings import Settings
+    from placet.server.settings.model import Settings
 
 _JUDGED: Final = "judged settings"
 

@@ -10,7 +10,7 @@ from placet.server.permit_keys import with_key_encryption
 from placet.signing.permit_keys import mounted_permit_keys
 
 if TYPE_CHECKING:
-    from placet.server.settings import Settings
+    from placet.server.settings.model import Settings
 
 
 def permit_key_checks(settings: Settings) -> tuple[Check, ...]:

@@ -18,7 +18,7 @@ from placet.matching.addresses import is_loopback, split_address
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from placet.server.settings import Settings
+    from placet.server.settings.model import Settings
 
 FREE_RATIO_MIN: Final = 0.1
 """The part of the disk that must be free."""

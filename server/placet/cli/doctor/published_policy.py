@@ -14,7 +14,7 @@ from placet.server.policies import published_by
 
 if TYPE_CHECKING:
     from placet.policy.bundles.release import Release
-    from placet.server.settings import Settings
+    from placet.server.settings.model import Settings
 
 
 def published_check(settings: Settings) -> Check:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from placet.sdk.controls import PolicyStatus
-    from placet.server.settings import Settings
+    from placet.server.settings.model import Settings
     from placet.tenants.policy import TenantPolicy
 
 DISK_FREE_BYTES_MIN: Final = 64 * 1024 * 1024

@@ -21,7 +21,7 @@ from placet.sdk.defaults import DEFAULT_ADDRESS, VERIFY_TIMEOUT_SECONDS, WAIT_SE
 if TYPE_CHECKING:
     from placet.audit.records import AuditProblem, StateReport, VerifyReport
     from placet.audit.verification.verify_trail import PinnedCheckpoint
-    from placet.server.settings import Settings
+    from placet.server.settings.model import Settings
     from placet.storage.database import Database
 
 _CHECKPOINT_COLUMNS: Final = ("writer", "sequence", "head", "key_id")

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from placet.policy.toolchain.binary import find_opa
-from placet.server.settings_sources import load_settings
+from placet.server.settings.sources import load_settings
 
 RegoDir = Annotated[
     Path | None,

@@ -16,7 +16,7 @@ from placet.kernel.exact_json import exact_json
 from placet.policy.bundles.compiled import pack_settings
 from placet.policy.files.tenant_files import pack_defaults, parse_tenants
 from placet.policy.files.tree import read_tree
-from placet.server.settings_sources import load_settings
+from placet.server.settings.sources import load_settings
 from placet.tenants.tool_settings import tool_settings
 
 if TYPE_CHECKING:

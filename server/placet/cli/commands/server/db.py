@@ -26,7 +26,7 @@ from placet.storage.migrate import SchemaState, SchemaStatus, db_status, db_upgr
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from placet.server.settings import Settings
+    from placet.server.settings.model import Settings
     from placet.storage.database import Database
 
 _BREAK_COLUMNS: Final = ("kind", "writer", "expected_sequence", "found_sequence")

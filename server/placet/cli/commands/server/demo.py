@@ -22,8 +22,8 @@ from placet.cli.scenarios.steps import Call
 from placet.cli.scenarios.table import table_of
 from placet.cli.settings_flags import with_settings
 from placet.server.lifecycle import serve as serve_until_stopped
-from placet.server.settings import Settings, shipped_dir
-from placet.server.settings_sources import load_settings
+from placet.server.settings.model import Settings, shipped_dir
+from placet.server.settings.sources import load_settings
 
 if TYPE_CHECKING:
     from placet.server.core import RunningServer

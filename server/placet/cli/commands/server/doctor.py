@@ -21,10 +21,10 @@ from placet.cli.rendering.output import Output, print_json
 from placet.cli.settings_flags import with_settings
 from placet.kernel.errors import ConfigurationError
 from placet.kernel.printable import visible
-from placet.server.settings_sources import load_settings
+from placet.server.settings.sources import load_settings
 
 if TYPE_CHECKING:
-    from placet.server.settings import Settings
+    from placet.server.settings.model import Settings
 
 app = typer.Typer()
 _COLUMNS: Final = 100

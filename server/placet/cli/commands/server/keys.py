@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from placet.server.settings import Settings
+    from placet.server.settings.model import Settings
 
 app = typer.Typer(no_args_is_help=True, help="List, rotate and publish the keys that sign permits.")
 _COLUMNS: Final = ("key_id", "state", "signs_from", "signs_until", "verifies_until")

@@ -11,7 +11,7 @@ from placet.cli.offline import naming_data_dir
 from placet.cli.options import ConfigFile, OutputOption  # noqa: TC001 - typer reads them
 from placet.cli.rendering.output import Output, print_json, print_table
 from placet.cli.settings_flags import with_settings
-from placet.server.settings_sources import load_settings
+from placet.server.settings.sources import load_settings
 
 app = typer.Typer()
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection
     from pathlib import Path
 
-    from placet.server.settings import Settings
+    from placet.server.settings.model import Settings
     from placet.tokens.service import Tokens
 
 T = TypeVar("T")

@@ -29,9 +29,9 @@ class KeySettings(BaseSettings):
 
     permit_keys_dir: str = Field(
         default="",
-        description="Directory of the keys that sign permits, such as a mounted secret: PEM files named SECOND.pem by "
-        "the Unix second from which each signs. Only read, and read again when it changes. Empty: keys/permits of "
-        "data_dir, where placet creates them.",
+        description="Directory of the keys that sign permits, such as a mounted secret, with PEM files named "
+        "SECOND.pem by the Unix second from which each signs. Only read, and read again when it changes. Empty: "
+        "keys/permits of data_dir, where placet creates them.",
         examples=["/etc/placet/permit-keys"],
     )
     permit_key_encryption_key: SecretStr = Field(

@@ -18,7 +18,7 @@ from pydantic_settings import EnvSettingsSource
 
 from placet.kernel.diagnostics import closest
 from placet.kernel.errors import ConfigurationError
-from placet.server.settings import ENV_PREFIX, Settings
+from placet.server.settings.model import ENV_PREFIX, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from placet.server.settings import Settings
+    from placet.server.settings.model import Settings
 
 _FILES: Final = (
     *("auth_file", "permit_key_encryption_file", "permit_keys_dir", "rego_dir"),
