@@ -47,7 +47,9 @@ def beside(folder: Path, seconds: float, rounds: int) -> Iterator[Line]:
             return contextlib.nullcontext()
 
         def flooded() -> AbstractContextManager[None]:
-            return beside_flood.flooded(server.address, flood, 4 * seconds, actions=1, tenant=NEIGHBOUR)
+            request = beside_flood.request(NEIGHBOUR, "kb.search", {"a": "x"})
+            request.idempotency_key = raw_load.KEY
+            return raw_load.flood(server.address, Sending(flood, 4 * seconds, connections=flood), request)
 
         cases: dict[str, Callable[[], AbstractContextManager[None]]] = {
             "alone": alone,

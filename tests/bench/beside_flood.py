@@ -95,16 +95,12 @@ def reads(address: str, seconds: float) -> tuple[list[float], int]:
 
 
 @contextlib.contextmanager
-def flooded(
-    address: str, connections: int, seconds: float, *, actions: int = ACTIONS, tenant: str = "acme"
-) -> Iterator[None]:
-    """Flood the server from a separate process during the block, for at most `seconds`. Begins at the first answer.
+def flooded(address: str, connections: int, seconds: float) -> Iterator[None]:
+    """Flood the server with large batches from a separate process during the block, for at most `seconds`.
 
-    A batch of less than ACTIONS has small params.
+    Begins at the first answer.
     """
     command = [sys.executable, "-m", "tests.bench.beside_flood", address, "--connections", str(connections)]
-    command += ["--actions", str(actions), "--tenant", tenant]
-    command += ["--params-bytes", "10"] if actions < ACTIONS else []
     with subprocess.Popen([*command, "--seconds", str(seconds)], stdout=subprocess.PIPE, text=True) as child:
         assert child.stdout is not None
         try:

@@ -94,7 +94,7 @@ class _ConstantPolicy:
         return PolicyStatus(ready=True, engine_mode=EngineMode.MANAGED)
 
 
-class _Context:
+class Context:
     """The context of a call without metadata and deadline."""
 
     def peer(self) -> str:
@@ -107,7 +107,7 @@ class _Context:
         return None
 
 
-class _Counter:
+class Counter:
     """Counts calls of Python and C functions in the threads where it is the profile function, while `active`.
 
     SQL statements are calls of functions of the module sqlite3, in C.
@@ -130,9 +130,17 @@ def _moves_log() -> bool:
     return threading.current_thread().name == "placet-ledger-log"
 
 
+@dataclass
+class Deciding:
+    """The decision path of a server, without gRPC and OPA."""
+
+    servicer: AuthorizationServicer
+    observer: ServerObserver
+
+
 @asynccontextmanager
-async def authorizing(folder: Path) -> AsyncIterator[Authorize]:
-    """Build the decision path of a server, and yield AuthorizeBatch as a function of bytes."""
+async def deciding(folder: Path) -> AsyncIterator[Deciding]:
+    """Build the decision path of a server."""
     clock = LedgerClock(SystemClock(), 0)
     settings = Settings(data_dir=folder / "data")
     keys = folder / "keys"
@@ -144,17 +152,24 @@ async def authorizing(folder: Path) -> AsyncIterator[Authorize]:
     unused = cast("Any", None)
     permits = PermitIssuer(PermitKeyFolder(folder / "permits", clock, print), policy)
     servicer = AuthorizationServicer(decisions.requests, unused, unused, permits, clock, Flows(policy))
-    method = CallerInterceptor().intercept(servicer.AuthorizeBatch, unused)
-
-    async def authorize(request: bytes) -> bytes:
-        message = authorization_pb2.AuthorizeBatchRequest.FromString(request)
-        response = await method(message, cast("Any", _Context()))
-        content: bytes = response.SerializeToString()
-        return content
-
-    yield authorize
+    yield Deciding(servicer, observer)
     await decisions.requests.close()
     await ledger.close()
+
+
+@asynccontextmanager
+async def authorizing(folder: Path) -> AsyncIterator[Authorize]:
+    """Yield AuthorizeBatch as a function of bytes."""
+    async with deciding(folder) as decision_path:
+        method = CallerInterceptor().intercept(decision_path.servicer.AuthorizeBatch, cast("Any", None))
+
+        async def authorize(request: bytes) -> bytes:
+            message = authorization_pb2.AuthorizeBatchRequest.FromString(request)
+            response = await method(message, cast("Any", Context()))
+            content: bytes = response.SerializeToString()
+            return content
+
+        yield authorize
 
 
 def request_of(tenant: str, number: int, size: int) -> bytes:
@@ -179,9 +194,9 @@ def statements_per_batch(tenant: str = PLAIN, size: int = BATCH) -> int:
 
 
 @cache
-def _counted(tenant: str, size: int) -> _Counter:
+def _counted(tenant: str, size: int) -> Counter:
     """Count one batch whose caches are filled."""
-    counter = _Counter()
+    counter = Counter()
 
     async def count() -> None:
         requests = [request_of(tenant, number, size) for number in range(3)]

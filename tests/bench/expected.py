@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from tests.bench import calls_per_action, calls_per_authentication, opa_bench
+from tests.bench import calls_per_action, calls_per_authentication, calls_per_unary, opa_bench
 from tests.bench.calls_per_action import BATCH, LIMITED, PLAIN
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ def measure() -> dict[str, int]:
         case = f"tenant {tenant}, batch of {size}"
         counts[f"{CALLS} an action, {case}"] = calls_per_action.calls_per_action(tenant, size)
         counts[f"SQL statements on SQLite, {case}"] = calls_per_action.statements_per_batch(tenant, size)
+    counts[f"{CALLS} of one Authorize, with all interceptors"] = calls_per_unary.calls_per_unary()
     for user_token in (False, True):
         case = "a verified JWT and a user token" if user_token else "a verified JWT"
         counts[f"{CALLS} of authentication, {case}"] = calls_per_authentication.calls_per_authentication(

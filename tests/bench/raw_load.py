@@ -6,12 +6,14 @@ each action. Compare its figures only with each other, not with those of ghz.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import os
 import shutil
 import subprocess
 import tempfile
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -22,7 +24,7 @@ from tests.bench.load import REQUEST, Load
 from tests.bench.programs import ROOT
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 SOURCE: Final = ROOT / "tests/bench/loadgen"
 PROGRAM: Final = ROOT / ".cache/loadgen"
@@ -31,6 +33,8 @@ KEY: Final = "KEY" * 10 + "KE"
 ALLOWED: Final = "refunds.within_limit"
 """In each answer to the benchmark's request."""
 SERVICE: Final = "/placet.v1.AuthorizationService/"
+FLOOD_SECONDS_BEFORE: Final = 0.5
+"""How long a flood runs before anything is measured beside it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,18 +64,29 @@ def batch(address: str, sending: Sending, size: int) -> Load:
     return send("unary", address, f"{SERVICE}AuthorizeBatch", sending, batched.SerializeToString(), ALLOWED)
 
 
+@contextlib.contextmanager
+def flood(address: str, sending: Sending, request: authorization_pb2.AuthorizeRequest) -> Iterator[None]:
+    """Send a request by Authorize during the block, for at most the seconds of `sending`. Its answers do not matter.
+
+    The idempotency key of the request must be KEY. A caller whose call is refused waits for a moment.
+    """
+    with _body(request.SerializeToString()) as body:
+        command = _command("unary", address, f"{SERVICE}Authorize", sending, body, "")
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as child:
+            time.sleep(FLOOD_SECONDS_BEFORE)
+            try:
+                yield
+            finally:
+                child.kill()
+
+
 def send(kind: str, address: str, method: str, sending: Sending, body: bytes, expect: str) -> Load:
     """Send the bytes: `kind` is unary, stream or http. Each answer must contain `expect`.
 
     Raises RuntimeError when loadgen cannot be built or when a call fails.
     """
-    with tempfile.NamedTemporaryFile(prefix="placet-load-") as file:
-        file.write(body)
-        file.flush()
-        pinned = ["taskset", "--cpu-list", ",".join(map(str, sending.cpus))] if sending.cpus else []
-        command = [*pinned, program(), "-kind", kind, "-address", address, "-method", method, "-body", file.name]
-        command += ["-callers", str(sending.in_flight), "-connections", str(sending.connections)]
-        command += ["-seconds", str(sending.seconds), "-expect", expect]
+    with _body(body) as file:
+        command = _command(kind, address, method, sending, file, expect)
         completed = subprocess.run(command, check=False, capture_output=True, text=True)
     if completed.returncode != 0:
         raise RuntimeError(f"{kind} {method} at {address}: {completed.stderr.strip()}")
@@ -94,6 +109,22 @@ def program() -> str:
     if completed.returncode != 0:
         raise RuntimeError(f"loadgen cannot be built: {completed.stderr.strip()}")
     return str(PROGRAM)
+
+
+@contextlib.contextmanager
+def _body(content: bytes) -> Iterator[str]:
+    """Write the content to a file for the duration of the block. Yields its path."""
+    with tempfile.NamedTemporaryFile(prefix="placet-load-") as file:
+        file.write(content)
+        file.flush()
+        yield file.name
+
+
+def _command(kind: str, address: str, method: str, sending: Sending, body: str, expect: str) -> list[str]:
+    pinned = ["taskset", "--cpu-list", ",".join(map(str, sending.cpus))] if sending.cpus else []
+    command = [*pinned, program(), "-kind", kind, "-address", address, "-method", method, "-body", body]
+    command += ["-callers", str(sending.in_flight), "-connections", str(sending.connections)]
+    return [*command, "-seconds", str(sending.seconds), "-expect", expect]
 
 
 def _request() -> authorization_pb2.AuthorizeRequest:

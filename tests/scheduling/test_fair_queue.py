@@ -67,6 +67,25 @@ def test_a_flood_fills_no_batch_while_others_came_lately() -> None:
     assert sizes == [QUEUE_SHARE_ACTIONS + 1, *[QUEUE_SHARE_ACTIONS] * (QUEUE_SHARED_BATCHES - 1), PIPELINE_ACTIONS_MAX]
 
 
+def test_callers_beside_a_flood_wait_for_no_more_actions_of_it_than_they_send() -> None:
+    """They ask again once they are answered: after the next batch has begun, which the flood has to itself."""
+    queue: FairQueue[str] = FairQueue(10_000)
+    callers = [f"quiet-{number}" for number in range(2 * QUEUE_SHARE_ACTIONS)]
+    for number in range(1_000):
+        queue.put(new_group(f"flood-{number}", 1, "flood"))
+    processed, asked, waits, answered = 0, {}, [], callers
+    for _ in range(50):
+        batch = queue.take(PIPELINE_ACTIONS_MAX)
+        for caller in answered:
+            asked[caller] = processed
+            queue.put(new_group(caller, 1, "quiet", caller))
+        processed += len(batch)
+        answered = [group.entry for group in batch if group.flow.tenant == "quiet"]
+        waits += [processed - asked[caller] for caller in answered]
+    assert len(waits) >= 20 * len(callers)
+    assert set(waits[len(callers) :]) == {2 * len(callers)}
+
+
 def test_busy_tenants_fill_their_batches() -> None:
     queue: FairQueue[str] = FairQueue(10_000)
     for number in range(200):

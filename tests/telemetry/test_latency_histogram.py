@@ -1,4 +1,4 @@
-"""A histogram that counts equal values at once has the same samples as one that counts each."""
+"""A histogram that counts many values at once has the same samples as one that counts each."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from placet.telemetry.metrics import LATENCY_BUCKETS_SECONDS
 @pytest.mark.parametrize("seconds", [0.0, *LATENCY_BUCKETS_SECONDS, 0.0042, 1e9])
 def test_samples_equal_those_of_single_observations(seconds: float) -> None:
     together, singly = CollectorRegistry(), CollectorRegistry()
-    LatencyHistogram("a", "", buckets=LATENCY_BUCKETS_SECONDS, registry=together).observe_many(seconds, 3)
+    LatencyHistogram("a", "", buckets=LATENCY_BUCKETS_SECONDS, registry=together).observe_all([seconds, 0.2, seconds])
     each = Histogram("a", "", buckets=LATENCY_BUCKETS_SECONDS, registry=singly)
-    for _ in range(3):
-        each.observe(seconds)
+    for value in (seconds, 0.2, seconds):
+        each.observe(value)
     samples = [
         {
             (sample.name, tuple(sample.labels.items())): sample.value

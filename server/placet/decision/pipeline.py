@@ -23,28 +23,28 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Final, cast
 
-from placet.decision.attempt import Attempt
 from placet.decision.commitments import CommitmentBuilder
 from placet.decision.evaluation import Evaluator
 from placet.decision.idempotency import Replays
 from placet.decision.open_requests import OpenRequests
+from placet.decision.progress import Progress
 from placet.decision.replies import Answer, Replies
 from placet.kernel.limits import QUEUE_TURN_ACTIONS, QUEUE_TURN_BYTES
 from placet.kernel.portions import portions
-from placet.scheduling.batching import POSTPONED, Postponed
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 
     from placet.audit.ports import Ledger
-    from placet.audit.records import Commitment
     from placet.decision.attempt import Request
     from placet.decision.context import BatchContext, EvaluationContext
-    from placet.decision.evaluation import Evaluated
     from placet.decision.gathering import Gatherer
     from placet.decision.recorder import Recorder
+    from placet.scheduling.batching import Postponed
+
+_NO_TURN: Final = contextlib.nullcontext()
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +65,8 @@ class DecisionPoint:
 
         Raises LedgerUnavailableError when the decisions could not be recorded.
         """
-        decided = [answers async for answers in self._decide(requests, _whole, postpones=False)]
-        return cast("Sequence[Answer]", decided[-1])
+        progress = Progress.of(requests, _whole, postpones=False)
+        return cast("Sequence[Answer]", await self._decide(progress, _ignore))
 
     async def decide_or_postpone(
         self, requests: Sequence[Request], on_evaluated: Callable[[], None] = lambda: None
@@ -76,83 +76,98 @@ class DecisionPoint:
         The requests of one call are those with the same `Request.call`. Calls `on_evaluated` before the first commit:
         from then on the next batch may be decided, which commits after this one.
         """
-        decided = [answers async for answers in self._decide(requests, _whole, on_evaluated, postpones=True)]
-        return decided[-1] or ()
+        return await self._decide(Progress.of(requests, _whole, postpones=True), on_evaluated)
 
-    def in_pieces(self, requests: Sequence[Request]) -> AsyncGenerator[Sequence[Answer | Postponed] | None, None]:
+    async def in_pieces(self, requests: Sequence[Request]) -> AsyncGenerator[Sequence[Answer | Postponed] | None, None]:
         """Decide like `decide_or_postpone`, but yield None between pieces so that other batches can be decided.
 
         The last item holds the answers; one commit records all pieces. A piece has at most QUEUE_TURN_ACTIONS actions
         and QUEUE_TURN_BYTES bytes. All pieces share the context gathered at the start: the commit detects inputs that
         change later.
         """
-        return self._decide(requests, _pieces, postpones=True)
+        progress = Progress.of(requests, _pieces, postpones=True)
+        started, batch = False, None
+        while progress.attempts and batch is None:
+            batch = gathered = await self._gather(progress)  # 2
+            for piece in progress.split(gathered.contexts):
+                if started:
+                    yield None
+                started = True
+                if not await self._evaluate(piece, gathered, progress):  # 3, 4
+                    batch = None
+                    break
+        await self._commit_in_turn(progress, batch, _ignore)  # 5, 6
+        yield progress.result()
 
-    async def _decide(
-        self,
-        requests: Sequence[Request],
-        split: Callable[[Sequence[EvaluationContext]], Iterable[Sequence[EvaluationContext]]],
-        on_evaluated: Callable[[], None] = lambda: None,
-        *,
-        postpones: bool,
-    ) -> AsyncGenerator[Sequence[Answer | Postponed] | None, None]:
-        answers: dict[int, Answer | Postponed] = {}
-        attempts = [Attempt(i, request, approval_id=request.proposal.approval_id) for i, request in enumerate(requests)]
-        started = in_turn = False
-        async with contextlib.AsyncExitStack() as turn:
-            while attempts:
-                batch = await self.gatherer.gather(attempts)  # 2
-                confirmed: list[EvaluationContext] = []
-                to_commit: list[tuple[EvaluationContext, Commitment]] = []
-                for piece in split(batch.contexts):
-                    # Pause before every piece but the first, and not at all in this batch's turn to commit.
-                    if started and not in_turn:
-                        yield None
-                    started = True
-                    unanswered = [context for context in piece if context.attempt.index not in answers]
-                    evaluated = await self.evaluator.evaluate(unanswered, batch)  # 3, 4
-                    if self._policy_replaced(batch):
-                        attempts = _reloaded(attempts, answers)
-                        break
-                    if postpones:
-                        answers |= dict.fromkeys(_slow_calls(evaluated, requests, answers), POSTPONED)
-                        evaluated = [item for item in evaluated if item.context.attempt.index not in answers]
-                    confirmed += [item.context for item in evaluated if item.confirms_stored_allow]
-                    to_commit += await self.commitments.build(
-                        [item for item in evaluated if not item.confirms_stored_allow]
-                    )
-                else:  # no piece saw the policy replaced
-                    if not in_turn:
-                        if postpones:  # else no other batch of this kind is decided at the same time
-                            await turn.enter_async_context(self.committing)
-                        in_turn = True
-                        if self._policy_replaced(batch):  # while the last batch was committed
-                            attempts = _reloaded(attempts, answers)
-                            continue
-                        on_evaluated()
-                    attempts = await self._commit(to_commit, confirmed, answers)  # 5, 6
-        yield [answers[index] for index in range(len(requests))]
+    async def _decide(self, progress: Progress, on_evaluated: Callable[[], None]) -> Sequence[Answer | Postponed]:
+        batch = await self._evaluate_all(progress)  # 2, 3, 4
+        await self._commit_in_turn(progress, batch, on_evaluated)  # 5, 6
+        return progress.result()
 
-    async def _commit(
-        self,
-        to_commit: Sequence[tuple[EvaluationContext, Commitment]],
-        confirmed: Sequence[EvaluationContext],
-        answers: dict[int, Answer | Postponed],
-    ) -> list[Attempt]:
-        """Commit what was not postponed, and fill in the answers. Returns the attempts that must be made again."""
-        to_commit = [pair for pair in to_commit if pair[0].attempt.index not in answers]
-        confirmed = [context for context in confirmed if context.attempt.index not in answers]
+    async def _gather(self, progress: Progress) -> BatchContext:
+        """Gather the context of all attempts."""
+        progress.begin()
+        return await self.gatherer.gather(progress.attempts)
+
+    async def _evaluate_all(self, progress: Progress) -> BatchContext | None:
+        """Gather and evaluate until one policy evaluated all attempts. Returns the context; None without attempts."""
+        while progress.attempts:
+            batch = await self._gather(progress)
+            for piece in progress.split(batch.contexts):
+                if not await self._evaluate(piece, batch, progress):
+                    break
+            else:
+                return batch
+        return None
+
+    async def _evaluate(self, piece: Sequence[EvaluationContext], batch: BatchContext, progress: Progress) -> bool:
+        """Evaluate a piece and build its commitments. Returns False, and restarts all, if the policy was replaced."""
+        evaluated = await self.evaluator.evaluate(progress.unanswered(piece), batch)
+        if self._policy_replaced(batch):
+            progress.reload()
+            return False
+        new = []
+        for item in progress.postpone_slow(evaluated):
+            if item.confirms_stored_allow:
+                progress.confirmed.append(item.context)
+            else:
+                new.append(item)
+        progress.to_commit += await self.commitments.build(new)
+        return True
+
+    async def _commit_in_turn(
+        self, progress: Progress, batch: BatchContext | None, on_evaluated: Callable[[], None]
+    ) -> None:
+        """Commit what was evaluated with `batch`. Evaluate and commit again what had inputs that changed since then."""
+        if batch is None:
+            return
+        # Without postponing, no other batch of this kind is decided at the same time.
+        async with self.committing if progress.postpones else _NO_TURN:
+            if self._policy_replaced(batch):  # while the last batch was committed
+                progress.reload()
+                batch = await self._evaluate_all(progress)
+            else:
+                on_evaluated()
+            while batch is not None:
+                await self._commit(progress)
+                batch = await self._evaluate_all(progress)
+
+    async def _commit(self, progress: Progress) -> None:
+        """Commit what was not postponed, and fill in the answers. Leaves the attempts that must be made again."""
+        answers = progress.answers
+        to_commit = [pair for pair in progress.to_commit if pair[0].attempt.index not in answers]
         results = await self.ledger.commit([commitment for _, commitment in to_commit])  # 5
+        confirmed = progress.unanswered(progress.confirmed)
         retries = await self.replies.of_results(to_commit, results, answers)  # 6
         retries += await self.replies.of_stored_allows(confirmed, answers)
-        return sorted(retries, key=lambda attempt: attempt.index)
+        progress.attempts = sorted(retries, key=lambda attempt: attempt.index)
 
     def _policy_replaced(self, batch: BatchContext) -> bool:
         """Return whether the served revision differs from the one that evaluated the batch."""
-        if all(context.attempt.given_up for context in batch.contexts):  # all are denied whatever the policy is
-            return False
         policy = self.gatherer.policies.current()
-        return (policy.revision if policy is not None else "") != batch.revision
+        if (policy.revision if policy is not None else "") == batch.revision:
+            return False
+        return not all(context.attempt.given_up for context in batch.contexts)  # these are denied by any policy
 
 
 def decision_point(
@@ -177,26 +192,8 @@ def slow_lane_point(point: DecisionPoint) -> DecisionPoint:
     return replace(point, evaluator=replace(point.evaluator, singly=True))
 
 
-def _reloaded(attempts: Iterable[Attempt], answers: Mapping[int, Answer | Postponed]) -> list[Attempt]:
-    """Return the next attempts of requests without an answer, after the policy was replaced."""
-    return [attempt.reloaded() for attempt in attempts if attempt.index not in answers]
-
-
-def _slow_calls(
-    evaluated: Sequence[Evaluated], requests: Sequence[Request], answers: Mapping[int, Answer | Postponed]
-) -> list[int]:
-    """Return the indexes of all requests of calls with a slow action, without calls that have an answer already."""
-    calls = {_call(item.context.attempt.index, requests) for item in evaluated if item.slow}
-    if not calls:
-        return []
-    calls -= {_call(index, requests) for index in answers}
-    return [index for index in range(len(requests)) if _call(index, requests) in calls]
-
-
-def _call(index: int, requests: Sequence[Request]) -> int:
-    """Return the identity of the call that brought the request."""
-    call = requests[index].call
-    return id(requests[index] if call is None else call)
+def _ignore() -> None:
+    """Do nothing: no other batch waits for the evaluation."""
 
 
 def _whole(contexts: Sequence[EvaluationContext]) -> Iterable[Sequence[EvaluationContext]]:

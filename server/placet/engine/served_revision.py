@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -17,7 +16,7 @@ from placet.kernel.rule_ids import ENGINE_TIMEOUT
 from placet.policy.rego.rule_locations import RuleLocations
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from placet.engine.pinned_program import PinnedProgram
@@ -109,15 +108,21 @@ class ServedRevision:
 
     async def evaluate(self, inputs: Sequence[bytes]) -> Sequence[Verdict | Indeterminate]:
         """Return one verdict for each input, in order. One that takes long is Indeterminate.slow."""
-        with self._in_use():
+        self._begin()
+        try:
             return await self._client.evaluate(inputs)
+        finally:
+            self._end()
 
     async def evaluate_singly(self, inputs: Sequence[bytes]) -> Sequence[Verdict | Indeterminate]:
         """Return one verdict for each input, in order. Each has the whole time limit of a query."""
         loop = asyncio.get_running_loop()
         began = loop.time()
-        with self._in_use():
+        self._begin()
+        try:
             verdicts = await self._client.evaluate_singly(inputs)
+        finally:
+            self._end()
         timed_out = [each for each, verdict in zip(inputs, verdicts, strict=True) if verdict.rule_id == ENGINE_TIMEOUT]
         if timed_out or loop.time() - began > PATIENCE_SHARE * self._engine.timeout_seconds:
             slow = max(timed_out or inputs, key=len)
@@ -174,17 +179,15 @@ class ServedRevision:
         self._client.close()
         await self.process.stop()
 
-    @contextlib.contextmanager
-    def _in_use(self) -> Iterator[None]:
-        """Keep OPA running for the duration of the block, also when another revision takes over."""
+    def _begin(self) -> None:
+        """Keep OPA running until `_end`, also when another revision takes over."""
         self._evaluating += 1
         self._idle.clear()
-        try:
-            yield
-        finally:
-            self._evaluating -= 1
-            if not self._evaluating:
-                self._idle.set()
+
+    def _end(self) -> None:
+        self._evaluating -= 1
+        if not self._evaluating:
+            self._idle.set()
 
     def _new_client(self) -> OpaClient:
         return OpaClient(

@@ -149,7 +149,7 @@ QUEUE_DEPTH_MAX: Final = 1_024
 """Actions that wait for the pipeline. More are rejected at once, so that admitted ones stay fast."""
 QUEUE_TURN_ACTIONS: Final = 16
 """Actions that a tenant, or one of its callers, adds to a batch in one turn. OPA gains little by larger batches."""
-QUEUE_SHARE_ACTIONS: Final = 8
+QUEUE_SHARE_ACTIONS: Final = 4
 """Actions that a tenant may always add to a batch of several tenants. More would let the others wait for a flood."""
 QUEUE_SHARED_BATCHES: Final = 16
 """Batches for which that holds after two tenants last waited together. A caller that is answered soon asks again."""

@@ -128,7 +128,7 @@ class Batcher(Generic[Item, Result]):
             return await self._slower.submit(items, flow, seconds)
         future: asyncio.Future[Sequence[Result]] = asyncio.get_running_loop().create_future()
         deadline = None if seconds is None else self._monotonic() + seconds
-        submission = _Submission[Item, Result](items, future, deadline)
+        submission: _Submission[Item, Result] = _Submission(items, future, deadline)
         group = self._enqueue(flow, submission)
         try:
             return await future
@@ -147,7 +147,8 @@ class Batcher(Generic[Item, Result]):
         """Put the items into the queue, and see to it that a lane processes them. Raises OverloadedError."""
         items = submission.items
         group = Group(flow, len(items), submission, sum(map(self._bytes_of, items)))
-        group.in_pieces = self._in_pieces is not None and len(items) > 1 and group.cost > QUEUE_TURN_BYTES
+        if self._in_pieces is not None and len(items) > 1 and group.cost > QUEUE_TURN_BYTES:
+            group.take_pieces()
         displaced = self._queue.put(group)
         if displaced is None:
             self._on_shed(ShedReason.QUEUE_FULL, len(items))

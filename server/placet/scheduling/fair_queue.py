@@ -9,6 +9,8 @@ When the queue is full, a tenant that holds more than its share loses its newest
 
 While several tenants wait, or did lately, none adds more actions to a batch than the tenant that has the fewest, or
 QUEUE_SHARE_ACTIONS if that is more. Otherwise a flood would fill each batch, and the others would wait for all of it.
+Callers that wait for their answers are missing in the batch that begins when they are answered. What a flood gets in
+such a batch, which it has to itself, is subtracted from its share of the next one.
 
 A group that is processed in pieces costs one turn for each piece. Between two pieces, its tenant and its caller move to
 the back, so that all others that wait go first.
@@ -51,11 +53,14 @@ class Group(Generic[Entry]):
     entry: Entry
     bytes: int = 0
     in_pieces: bool = False  # leaves alone, and may be put back for more turns
+    cost: int = field(init=False)  # bytes that the tenant and the caller must have earned
 
-    @property
-    def cost(self) -> int:
-        """Return the bytes that the tenant and the caller must have earned."""
-        return QUEUE_TURN_BYTES if self.in_pieces else max(self.size * ACTION_COST_MIN, self.bytes)
+    def __post_init__(self) -> None:
+        self.cost = QUEUE_TURN_BYTES if self.in_pieces else max(self.size * ACTION_COST_MIN, self.bytes)
+
+    def take_pieces(self) -> None:
+        """Process the group in pieces, each of which costs a turn."""
+        self.in_pieces, self.cost = True, QUEUE_TURN_BYTES
 
 
 @dataclass(slots=True)
@@ -110,6 +115,7 @@ class FairQueue(Generic[Entry]):
         self._tenants: dict[str, _Tenant[Entry]] = {}
         self._depth = 0
         self._shared_batches = 0  # batches that are still shared, because several tenants waited
+        self._alone: dict[str, int] = {}  # tenant of the last shared batches, if it was alone in them -> its actions
 
     def __bool__(self) -> bool:
         return bool(self._tenants)
@@ -184,6 +190,13 @@ class FairQueue(Generic[Entry]):
         leaves once its cost is earned, at once when nothing else waits. A group that is processed in pieces leaves
         alone, after the groups that can leave together. Returns [] when nothing waits.
         """
+        batch = self._fill(size_max, bytes_max)
+        if self._shared_batches or self._alone:
+            self._note_alone(batch)
+        return batch
+
+    def _fill(self, size_max: int, bytes_max: int) -> list[Group[Entry]]:
+        """Remove and return the groups of the next batch."""
         batch: list[Group[Entry]] = []
         room = _Room(size_max, bytes_max)
         share = self._share(size_max)
@@ -195,7 +208,7 @@ class FairQueue(Generic[Entry]):
                 tenant = self._tenants[name]
                 tenant.earned += QUEUE_TURN_BYTES
                 while tenant.callers and (head := tenant.head()).cost <= tenant.earned:
-                    if name in taken and taken[name] + head.size > share:
+                    if name in taken and taken[name] + head.size > self._share_of(name, share):
                         tenant.earned = 0  # it had its share, and earns its turns in the next batch
                         break
                     if batch and not room.fits(head):
@@ -225,6 +238,19 @@ class FairQueue(Generic[Entry]):
         self._shared_batches -= 1
         fewest = min(tenant.size for tenant in self._tenants.values()) if len(self._tenants) > 1 else 0
         return max(fewest, QUEUE_SHARE_ACTIONS)
+
+    def _share_of(self, tenant: str, share: int) -> int:
+        """Return the share of a tenant, less what it had in batches without the others while these were answered."""
+        return max(share - self._alone.get(tenant, 0), QUEUE_SHARE_ACTIONS) if self._alone else share
+
+    def _note_alone(self, batch: list[Group[Entry]]) -> None:
+        """Remember which tenant was alone in the last shared batches, and how many actions it had there."""
+        tenants = {group.flow.tenant for group in batch}
+        if not self._shared_batches or len(tenants) != 1:
+            self._alone = {}
+            return
+        tenant = tenants.pop()
+        self._alone = {tenant: self._alone.get(tenant, 0) + sum(group.size for group in batch)}
 
     def _is_full_for(self, size: int) -> bool:
         """Return whether a group of that size exceeds the depth. An empty queue has room for any group."""

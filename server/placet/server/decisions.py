@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from placet.controls.snapshot import ControlState
 from placet.decision.gathering import Gatherer
@@ -21,7 +20,7 @@ from placet.server.system import RandomIds
 from placet.server.usable_cores import usable_cores
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 
     from placet.audit.ports import Ledger
     from placet.audit.records import Commitment, CommitResult
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
     from placet.server.observer import ServerObserver
     from placet.server.settings.model import Settings
 
+AnswerT = TypeVar("AnswerT", bound="Answer | Postponed")
 SLOW_DEPTH_SHARE: Final = 0.125
 """Room for slow calls, as a share of queue_depth_max. They leave slowly, so a longer queue only makes them wait."""
 
@@ -118,35 +118,35 @@ class _ObservedDecisionPoint:
 
     async def decide(self, requests: Sequence[Request]) -> Sequence[Answer]:
         """Decide a batch."""
-        async with self._report_ledger_errors():
-            answers = await self.point.decide(requests)
-        await self._count(requests, answers)
-        return answers
+        return await self._observed(requests, self.point.decide(requests))
 
     async def decide_or_postpone(
         self, requests: Sequence[Request], on_evaluated: Callable[[], None] = lambda: None
     ) -> Sequence[Answer | Postponed]:
         """Decide a batch, and postpone its slow calls. Calls `on_evaluated` before the first commit."""
-        async with self._report_ledger_errors():
-            answers = await self.point.decide_or_postpone(requests, on_evaluated)
-        await self._count(requests, answers)
-        return answers
+        return await self._observed(requests, self.point.decide_or_postpone(requests, on_evaluated))
 
     async def in_pieces(self, requests: Sequence[Request]) -> AsyncGenerator[Sequence[Answer | Postponed] | None, None]:
         """Decide a batch in pieces; yields the answers of each piece, or None to let other work run."""
-        async with self._report_ledger_errors(), contextlib.aclosing(self.point.in_pieces(requests)) as pieces:
-            async for answers in pieces:
-                if answers is not None:
-                    await self._count(requests, answers)
-                yield answers
+        async with contextlib.aclosing(self.point.in_pieces(requests)) as pieces:
+            try:
+                async for answers in pieces:
+                    if answers is not None:
+                        await self._count(requests, answers)
+                    yield answers
+            except LedgerUnavailableError as error:
+                await self.observer.report_ledger(works=False, error=error)
+                raise
 
-    @contextlib.asynccontextmanager
-    async def _report_ledger_errors(self) -> AsyncIterator[None]:
+    async def _observed(self, requests: Sequence[Request], deciding: Awaitable[Sequence[AnswerT]]) -> Sequence[AnswerT]:
+        """Await the answers and count them, or report that the ledger failed."""
         try:
-            yield
+            answers = await deciding
         except LedgerUnavailableError as error:
             await self.observer.report_ledger(works=False, error=error)
             raise
+        await self._count(requests, answers)
+        return answers
 
     async def _count(self, requests: Sequence[Request], answers: Sequence[Answer | Postponed]) -> None:
         self.on_decided(requests, answers)
@@ -154,11 +154,8 @@ class _ObservedDecisionPoint:
             return
         await self.observer.report_ledger(works=True)
         metrics, now_us = self.observer.metrics, self.clock.wall_us()
-        metrics.decision_counter.add([answer for answer in answers if isinstance(answer, Decision)])
-        received = [
-            request.received_at_us
-            for request, answer in zip(requests, answers, strict=True)
-            if isinstance(answer, Decision)
+        decided = [
+            (request, answer) for request, answer in zip(requests, answers, strict=True) if isinstance(answer, Decision)
         ]
-        for received_at_us, count in Counter(received).items():
-            metrics.latency.observe_many(max(0, now_us - received_at_us) / 1e6, count)
+        metrics.decision_counter.add([decision for _, decision in decided])
+        metrics.latency.observe_all([max(0, now_us - request.received_at_us) / 1e6 for request, _ in decided])

@@ -13,6 +13,9 @@ import (
 	"google.golang.org/grpc/status"
 )
 
+// pause is how long a caller waits after a call that failed, as an overloaded server asks it to.
+const pause = 100 * time.Millisecond
+
 // raw is a codec for messages that are bytes already.
 type raw struct{}
 
@@ -43,6 +46,9 @@ func each(callers int, until time.Time, call func() string) *tally {
 				started := time.Now()
 				failure := call()
 				measured.add(time.Since(started), failure)
+				if failure != "" {
+					time.Sleep(pause)
+				}
 			}
 		})
 	}

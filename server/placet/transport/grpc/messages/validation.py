@@ -50,8 +50,8 @@ class RequestValidator:
 
     def text(self, field: str, value: str, bytes_max: int, *, required: bool = False) -> str:
         """Check a printable text of at most `bytes_max` bytes of UTF-8."""
-        if not (value or required):
-            return value
+        if not (value or required) or (value.isascii() and 0 < len(value) <= bytes_max and value.isprintable()):
+            return value  # most texts
         if self._has_size(field, value, bytes_max, required=required) and not value.isprintable():
             self.violation(field, _NOT_PRINTABLE)
         return value
