@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 import urllib.request
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Self
@@ -11,15 +12,26 @@ from typing import TYPE_CHECKING, Final, Self
 import pytest
 
 from placet.kernel.limits import JWKS_CACHE_SECONDS, PERMIT_KEY_LEAD_SECONDS, SHARED_KEYS_LOOK_SECONDS
-from placet.sdk import Action, Client, Identity, KeyClient, KeyState, PermitError, PermitKeys, verify_permit
+from placet.sdk import (
+    Action,
+    CallFailedError,
+    Client,
+    Identity,
+    KeyClient,
+    KeyState,
+    PermitError,
+    PermitKeys,
+    verify_permit,
+)
 from placet.sdk.errors import PermitReason
 from tests.faults.serving import eventually
 from tests.keys.key_env import kek
+from tests.postgres import postgres
 from tests.races.fleet import Fleet, check_whole
 from tests.races.tenant import READ, TENANT, races_rego
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 ACTION: Final = Action(READ, {"path": "a"})
@@ -88,19 +100,23 @@ class Traffic:
         return key_id in self.key_ids
 
 
-def check_rotation(fleet: Fleet, urls: list[str]) -> None:
+def check_rotation(fleet: Fleet, urls: list[str], figure: Callable[[str], None]) -> None:
     """Rotate under load, and check that no permit was refused before, during and after it."""
     with KeyClient(fleet.addresses[0], timeout=BUSY_SECONDS) as keys, Traffic(fleet.addresses, urls) as traffic:
         [first] = keys.list()
         eventually(lambda: traffic.signed_by(first.id), BUSY_SECONDS, "a permit of the first key")
         second = keys.rotate_permit_key(actor="ann", reason="a test", after_seconds=AFTER_SECONDS)
+        answered_at = time.monotonic()
         assert second.state is KeyState.WAITS
         for url in urls:
             eventually(lambda url=url: second.id in published(url), BUSY_SECONDS, "published")  # type: ignore[misc]
+        seen_seconds = time.monotonic() - answered_at
         eventually(lambda: traffic.signed_by(second.id), BUSY_SECONDS, "a permit of the second key")
         third = keys.rotate_permit_key(actor="ann", reason="again", after_seconds=AFTER_SECONDS)
         eventually(lambda: traffic.signed_by(third.id), BUSY_SECONDS, "a permit of the third key")
     traffic.raise_problem()
+    counts = " + ".join(map(str, traffic.key_ids.values()))
+    figure(f"{counts} permits of three keys verified, a new key published by all after {seen_seconds:.2f} s")
     assert list(traffic.key_ids) == [first.id, second.id, third.id]
     assert all(published(url) == [first.id, second.id, third.id] for url in urls)
 
@@ -130,10 +146,10 @@ def replicas(tmp_path: Path, postgres_url: str) -> Iterator[Fleet]:
 
 
 @pytest.mark.timeout(300)
-def test_two_replicas(replicas: Fleet) -> None:
+def test_two_replicas(replicas: Fleet, figure: Callable[[str], None]) -> None:
     urls = [jwks_url(replicas, "b"), jwks_url(replicas, "a")]
     assert published(urls[0]) == published(urls[1])
-    check_rotation(replicas, urls)
+    check_rotation(replicas, urls, figure)
     check_withdrawal(replicas, urls)
     replicas.kill("b")
     replicas.start("b")
@@ -144,12 +160,35 @@ def test_two_replicas(replicas: Fleet) -> None:
 
 
 @pytest.mark.timeout(300)
-def test_workers_on_sqlite(tmp_path: Path) -> None:
+def test_workers_on_sqlite(tmp_path: Path, figure: Callable[[str], None]) -> None:
     with Fleet(tmp_path, races_rego(tmp_path), {"a": ""}, workers=2, **flags()) as fleet:
         urls = [jwks_url(fleet, "a")]
-        check_rotation(fleet, urls)
+        check_rotation(fleet, urls, figure)
         check_withdrawal(fleet, urls)
         check_whole(fleet)
+
+
+@pytest.mark.timeout(300)
+def test_a_rotation_while_the_database_is_away(tmp_path: Path) -> None:
+    """It is refused and changes nothing, and the public keys are served on."""
+    with postgres() as server:
+        url = server.url(server.new_database())
+        with Fleet(tmp_path, races_rego(tmp_path), {"a": url, "b": url}, **flags()) as fleet:
+            urls = [jwks_url(fleet, name) for name in fleet.names]
+            before = published(urls[0])
+            server.stop("fast")
+            with KeyClient(fleet.addresses[0], timeout=BUSY_SECONDS) as keys:
+                with pytest.raises(CallFailedError) as refused:
+                    keys.rotate_permit_key(actor="ann", reason="a test")
+                assert refused.value.failure.error == "LEDGER_UNAVAILABLE"
+                assert [published(each) for each in urls] == [before, before]
+                server.start()
+                fleet.healthy()
+                assert [key.id for key in keys.list()] == before
+                made = keys.rotate_permit_key(actor="ann", reason="again", after_seconds=1)
+            for each in urls:
+                eventually(lambda each=each: published(each) == [*before, made.id], BUSY_SECONDS)  # type: ignore[misc]
+            check_whole(fleet, chains=2)
 
 
 def test_every_cache_has_a_key_before_it_signs() -> None:
