@@ -68,6 +68,11 @@ def test_safe_settings_pass(safe: dict[str, Any]) -> None:
         ({"auth_file": "", "listen": "127.0.0.1:0"}, "authentication", "every process of this machine"),
         ({"unsafe_no_auth": True}, "authentication", "everyone who reaches the port"),
         ({"tls_cert_file": "", "tls_key_file": "", "unsafe_no_auth": True}, "tls", "no TLS at listen 0.0.0.0:7070"),
+        (
+            {**dict.fromkeys(TLS, ""), "listen": "127.0.0.1:0", "http_listen": "0.0.0.0:8080", "unsafe_no_auth": True},
+            "tls",
+            "no TLS at http_listen 0.0.0.0:8080",
+        ),
         ({"kept": None}, "kept checkpoint", "none is named"),
         ({"clock_skew_max_seconds": 0}, "clock", "clock_skew_max_seconds is 0"),
         ({"confirm_policy_removals": False}, "policy removals", "cut off may allow more"),

@@ -80,7 +80,7 @@ def _people(settings: Settings) -> Check:
 def _tls(settings: Settings) -> Check:
     beyond = [
         f"{setting} {address}"
-        for setting in ("listen", "mtls_listen", "metrics_listen")
+        for setting in ("listen", "mtls_listen", "http_listen", "metrics_listen")
         if (address := getattr(settings, setting)) and not is_loopback(split_address(address)[0])
     ]
     if settings.tls_cert_file:
