@@ -139,13 +139,17 @@ class Deciding:
 
 
 @asynccontextmanager
-async def deciding(folder: Path) -> AsyncIterator[Deciding]:
-    """Build the decision path of a server."""
+async def deciding(folder: Path, database_url: str = "", kept: Path | None = None) -> AsyncIterator[Deciding]:
+    """Build the decision path of a server.
+
+    The database is at the URL, else a file. `kept` is the folder of the file and of the keys, by default `folder`.
+    """
+    kept = kept or folder
     clock = LedgerClock(SystemClock(), 0)
     settings = Settings(data_dir=folder / "data")
-    keys = folder / "keys"
+    keys = kept / "keys"
     policy = _ConstantPolicy(parse_tenants(read_tree(with_limits(folder))))
-    database = choose_database("", folder / "placet.db")
+    database = choose_database(database_url, kept / "placet.db")
     ledger = database.open("bench", load_or_create_signing_key(keys), load_public_keys(keys), clock, log_error)
     observer = ServerObserver(configure("error", "json"), Metrics(), clock, folder)
     decisions = build_decisions(settings, clock, policy, ledger, observer)
@@ -158,9 +162,9 @@ async def deciding(folder: Path) -> AsyncIterator[Deciding]:
 
 
 @asynccontextmanager
-async def authorizing(folder: Path) -> AsyncIterator[Authorize]:
-    """Yield AuthorizeBatch as a function of bytes."""
-    async with deciding(folder) as decision_path:
+async def authorizing(folder: Path, database_url: str = "", kept: Path | None = None) -> AsyncIterator[Authorize]:
+    """Yield AuthorizeBatch as a function of bytes. The database is that of `deciding`."""
+    async with deciding(folder, database_url, kept) as decision_path:
         method = CallerInterceptor().intercept(decision_path.servicer.AuthorizeBatch, cast("Any", None))
 
         async def authorize(request: bytes) -> bytes:

@@ -51,7 +51,8 @@ def test_a_timeout_out_of_range_raises(both: Both, server: ScriptedServer, secon
     [
         "", "127.0.0.1", "placet", ":7070", "placet:", "placet:port", "placet:0", "placet:65536", "placet:-1",
         "http://127.0.0.1:7070", "grpc://placet:7070", "placet:7070/", "not an address", "::1:7070", "a:7070\n",
-        "placet:\u0667",
+        "placet:\u0667", "unix:", "unix:relative.sock", "unix://host/p.sock", "unix:/p/", "unix:/a b", "unix:/a%20b",
+        "unix:/a?b", "unix-abstract:a",
     ],
 )  # fmt: skip
 def test_an_invalid_address_raises(made: Callable[[str], object], address: str) -> None:
@@ -60,7 +61,10 @@ def test_an_invalid_address_raises(made: Callable[[str], object], address: str) 
     assert repr(address) in str(caught.value)
 
 
-@pytest.mark.parametrize("address", ["placet-1.internal:7070", "[::1]:7070", "[fe80::1%br-lan]:1", "10.0.0.1:65535"])
+@pytest.mark.parametrize(
+    "address",
+    ["placet-1.internal:7070", "[::1]:7070", "[fe80::1%br-lan]:1", "10.0.0.1:65535", "unix:/run/p.sock", "unix:///p"],
+)
 async def test_a_good_address_does_not_raise(address: str) -> None:
     Client(address).close()
     await AsyncClient(address).close()

@@ -16,7 +16,7 @@ from placet import sdk
 from placet.cli.rendering.output import Output
 from placet.kernel.diagnostics import closest
 from placet.kernel.errors import ConfigurationError
-from placet.matching.addresses import PORT_MAX, split_address
+from placet.matching.addresses import PORT_MAX, split_address, unix_path
 from placet.sdk._transport.tls import environment_credentials
 from placet.sdk.defaults import CALL_SECONDS_MAX
 
@@ -47,16 +47,16 @@ def reachable(address: str | None) -> str | None:
         return None
     _refuse_misspelt_variable()
     try:
-        environment_credentials()
+        environment_credentials(address)
     except ValueError as error:
         raise ConfigurationError(str(error)) from error
     try:
-        _, port = split_address(address)
+        port = unix_path(address) is not None or split_address(address)[1]
     except ValueError:
         port = 0
     if not port:
         raise typer.BadParameter(
-            f"{address!r} is not host:port with a port of 1 to {PORT_MAX}; write e.g. 127.0.0.1:7070"
+            f"{address!r} is not host:port with a port of 1 to {PORT_MAX} or unix:/path; write e.g. 127.0.0.1:7070"
         )
     return address
 
@@ -114,7 +114,7 @@ def voter(actor: str, roles: Sequence[str] | None) -> sdk.Person | None:
 Address = Annotated[
     str,
     typer.Option(
-        help="Address of the server.",
+        help="Address of the server; unix:/path for a socket.",
         envvar="PLACET_ADDRESS",
         metavar="HOST:PORT",
         rich_help_panel="Connection",

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from typing import Final
 from urllib.parse import urlsplit
 
 PORT_MAX: Final = 65_535
+UNIX_PATH_BYTES_MAX: Final = 100
+"""The kernel takes 107 bytes, of which a listener needs some for the name that the socket has while it is made."""
+_UNIX: Final = "unix:"
+_UNIX_PATH: Final = re.compile(r"(?:/[A-Za-z0-9._@+-]+)+")
+"""Other characters would be escaped in the address, by every client in its own way."""
 _POLICY_URL: Final = "must be https://host/path, http://host/path on this machine, or file:///path"
 
 
@@ -24,6 +30,27 @@ def split_address(address: str) -> tuple[str, int]:
     if not colon or not host or not (port.isascii() and port.isdigit()) or int(port) > PORT_MAX:
         raise ValueError(f"must be host:port with a port of 0 to {PORT_MAX}")
     return host, int(port)
+
+
+def unix_path(address: str) -> str | None:
+    """Return the path of ``unix:/path`` or ``unix:///path``; None for an address of another kind.
+
+    Raises ValueError for a path that no socket can have.
+    """
+    if not address.startswith(_UNIX):
+        return None
+    path = address.removeprefix(_UNIX).removeprefix("//")
+    if not _UNIX_PATH.fullmatch(path) or len(path) > UNIX_PATH_BYTES_MAX:
+        raise ValueError(
+            f"must be unix: and an absolute path of at most {UNIX_PATH_BYTES_MAX} letters, digits and characters of "
+            "/._@+-"
+        )
+    return path
+
+
+def is_local(address: str) -> bool:
+    """Return whether only this machine reaches ``host:port`` or ``unix:/path``. Raises ValueError for other forms."""
+    return unix_path(address) is not None or is_loopback(split_address(address)[0])
 
 
 def is_loopback(host: str) -> bool:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from placet.approvals.page import ApprovalUrlTemplate
 from placet.identity.refusal_samples import RefusalSamples
 from placet.kernel.limits import SHUTDOWN_SECONDS_MAX
+from placet.matching.addresses import unix_path
 from placet.permits.claims import published_keys
 from placet.permits.issuing import PermitIssuer
 from placet.server.authentication import open_authenticator
@@ -74,21 +75,21 @@ class Rpc:
             self._core, self._approvals, self._decisions, self._outcomes, tokens, authenticator, share_port=share_port
         )
         stack.push_async_callback(rpc.stop, RPC_GRACE_SECONDS)
-        address, *_ = await rpc.start(_listeners(self._core.tls, listen, mtls_listen))
+        mode = int(self._core.settings.listen_socket_mode, 8)
+        address, *_ = await rpc.start(_listeners(self._core.tls, listen, mtls_listen, mode))
         self._core.observer.rpc = rpc
         await self._core.observer.show_health()
         return address
 
 
-def _listeners(tls: ServerTls | None, listen: str, mtls_listen: str) -> list[Listener]:
+def _listeners(tls: ServerTls | None, listen: str, mtls_listen: str, mode: int) -> list[Listener]:
+    """Return the listeners. A unix socket is plaintext: the kernel hands its bytes to the server and to no one else."""
     if tls is None:
-        return [Listener(listen)]
-    if not mtls_listen:
-        return [Listener(listen, tls.credentials(verify_clients=tls.has_client_ca))]
-    return [
-        Listener(listen, tls.credentials(verify_clients=False)),
-        Listener(mtls_listen, tls.credentials(verify_clients=True)),
-    ]
+        return [Listener(listen, mode=mode)]
+    verify_clients = tls.has_client_ca and not mtls_listen
+    encrypted = None if unix_path(listen) is not None else tls.credentials(verify_clients=verify_clients)
+    first = Listener(listen, encrypted, mode)
+    return [first, Listener(mtls_listen, tls.credentials(verify_clients=True))] if mtls_listen else [first]
 
 
 def _build_rpc(

@@ -113,6 +113,11 @@ def missing_tables(tables: Collection[str]) -> tuple[str, ...]:
     return tuple(sorted(EXPECTED - set(tables)))
 
 
+def require_revision(revision: str, where: str) -> None:
+    """Raise ConfigurationError unless the revision, as it is stored, is that of this version."""
+    require_current(SchemaStatus(revision_state(revision), revision, HEAD_REVISION), where)
+
+
 def require_current(status: SchemaStatus, where: str) -> None:
     """Raise ConfigurationError unless the schema is the one of this version."""
     if status.state is SchemaState.DAMAGED:

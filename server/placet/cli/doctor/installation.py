@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import platform
-import socket
 import stat
 import sys
 import tempfile
@@ -19,7 +18,6 @@ from placet.cli.doctor.permit_keys import permit_key_checks
 from placet.cli.doctor.published_policy import published_check, published_release
 from placet.cli.doctor.running_server import disk_check, external_opa_check, server_checks
 from placet.kernel.errors import ConfigurationError, PolicyInvalidError
-from placet.matching.addresses import split_address
 from placet.policy.bundles.bundle import build_bundle
 from placet.policy.files.tenant_files import load_agent_policies
 from placet.policy.toolchain.binary import find_opa
@@ -28,6 +26,7 @@ from placet.signing.pinned_checkpoints import PinnedCheckpoints
 from placet.storage.breaks import look_for_breaks, require_its_trail
 from placet.storage.database import require_its_key
 from placet.storage.migrate import SchemaState, db_status
+from placet.transport.grpc.server import require_free
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -190,21 +189,17 @@ def _database(settings: Settings) -> Check:
 def _listen(settings: Settings) -> Sequence[Check]:
     """Check that the port is free, or check the server that listens on it."""
     listen = settings.listen
-    host, port = split_address(listen)
     try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        with socket.socket(family, kind, protocol) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(address)
-    except OSError as error:
+        require_free(listen)
+    except ConfigurationError as error:
         try:
             return (*server_checks(listen), *worker_checks(settings.data_dir, listen))
         except sdk.CallFailedError as call_error:
-            if pid := own_pid(settings.data_dir, port):
+            if pid := own_pid(settings.data_dir, listen):
                 detail = f"{listen}: runs as process {pid} and does not answer: {call_error.failure}"
                 return (failed("server", detail, "see the server's log"),)
-        remedy = "stop the program that listens there, or name another address with --listen"
-        return (failed("listen", f"{listen}: {error.strerror}", remedy),)
+        what, _, remedy = str(error).partition("; ")
+        return (failed("listen", what, remedy),)
     return (passed("listen", f"{listen}: free; no server runs here"),)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from placet.cli.doctor.check import Check, failed, passed
-from placet.matching.addresses import split_address
+from placet.matching.addresses import split_address, unix_path
 from placet.server.settings.judged import different, with_judged
 
 if TYPE_CHECKING:
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
 _JUDGED: Final = "judged settings"
 
 
-def own_pid(data_dir: Path, port: int) -> int | None:
-    """Return the process that serves this data directory on the port; None when there is none."""
-    document = _document(data_dir, port)
+def own_pid(data_dir: Path, address: str) -> int | None:
+    """Return the process that serves this data directory at the address; None when there is none."""
+    document = _document(data_dir, address)
     return None if document is None else int(document["pid"])
 
 
 def worker_checks(data_dir: Path, address: str) -> tuple[Check, ...]:
     """Check that all workers of the server accept calls. Nothing when it has none, or is not of this data directory."""
-    document = _document(data_dir, split_address(address)[1])
+    document = _document(data_dir, address)
     if document is None or "workers" not in document:
         return ()
     detail = f"{document['workers_accepting']} of {document['workers']} accept calls"
@@ -43,7 +43,7 @@ def settings_of_server(settings: Settings, address: str | None) -> tuple[Check, 
     A server that runs on the data directory says which it was started with; `address` is that of the server that is
     meant. Without one they are the given settings.
     """
-    document = _document(settings.data_dir, split_address(address)[1] if address else None)
+    document = _document(settings.data_dir, address)
     running = document.get("settings") if document else None
     if document is None or not isinstance(running, dict):
         where = f"the server at {address} does not use" if address else "no server runs on"
@@ -55,13 +55,18 @@ def settings_of_server(settings: Settings, address: str | None) -> tuple[Check, 
     return passed(_JUDGED, detail), with_judged(settings, running)
 
 
-def _document(data_dir: Path, port: int | None) -> Mapping[str, Any] | None:
-    """Return what a server that runs on the data directory wrote; None without one at the port. None is any port."""
+def _document(data_dir: Path, address: str | None) -> Mapping[str, Any] | None:
+    """Return what a server that runs on the data directory wrote; None without one at the address. None is any."""
     try:
         document: dict[str, Any] = orjson.loads((data_dir / "serve.json").read_bytes())
         for name in document.keys() - {"address", "settings"}:
             document[name] = int(document[name])
-        same_port = port is None or split_address(document["address"])[1] == port
-        return document if same_port and Path(f"/proc/{document['pid']}").exists() else None
+        same = address is None or _end_of(document["address"]) == _end_of(address)
+        return document if same and Path(f"/proc/{document['pid']}").exists() else None
     except (OSError, ValueError, TypeError, KeyError, AttributeError):  # no server has written the file
         return None
+
+
+def _end_of(address: str) -> str | int:
+    """Return what two names of one address on this machine share: the path, or the port."""
+    return unix_path(address) or split_address(address)[1]

@@ -13,7 +13,7 @@ from placet.cli.doctor.check import Check, failed, passed
 from placet.cli.doctor.kept_checkpoint import kept_checkpoint_check
 from placet.cli.doctor.machine import clock_state, free_ratio, network_file_system
 from placet.kernel.errors import ConfigurationError
-from placet.matching.addresses import is_loopback, split_address
+from placet.matching.addresses import is_local, is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -59,7 +59,10 @@ def _authentication(settings: Settings) -> Check:
         detail = "unsafe_no_auth is set: everyone who reaches the port may name any tenant, agent and approver"
         return failed(name, detail, "remove it, set auth_file, and give each caller a credential")
     if not settings.auth_file:
-        detail = "auth_file is not set: every process of this machine may name any tenant, agent and approver"
+        who = "every process of this machine"
+        if settings.listen.startswith("unix:") and settings.listen_socket_mode != "0666":
+            who = f"every process with rights on {settings.listen}"
+        detail = f"auth_file is not set: {who} may name any tenant, agent and approver"
         return failed(name, detail, "set auth_file, and give each caller a credential")
     if Path(settings.auth_file).stat().st_mode & _OTHERS_WRITE:
         detail = f"{settings.auth_file}: every user can write what callers may do"
@@ -81,10 +84,11 @@ def _tls(settings: Settings) -> Check:
     beyond = [
         f"{setting} {address}"
         for setting in ("listen", "mtls_listen", "http_listen", "metrics_listen")
-        if (address := getattr(settings, setting)) and not is_loopback(split_address(address)[0])
+        if (address := getattr(settings, setting)) and not is_local(address)
     ]
     if settings.tls_cert_file:
-        return passed("tls", f"every listener uses {settings.tls_cert_file}")
+        which = "every listener with a port" if settings.listen.startswith("unix:") else "every listener"
+        return passed("tls", f"{which} uses {settings.tls_cert_file}")
     if not beyond:
         return passed("tls", "no TLS, and listeners are reachable from this machine only")
     if settings.tls_terminated:

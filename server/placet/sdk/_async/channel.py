@@ -40,7 +40,7 @@ READ_RETRY_SECONDS: Final = 2.0
 
 
 class AsyncChannel:
-    """Sends calls over one connection, with retries. Raises ValueError if the address is not host:port."""
+    """Sends calls over one connection, with retries. Raises ValueError if the address has no such form."""
 
     def __init__(
         self, address: str, credentials: grpc.ChannelCredentials | None = None, bearer: Bearer | None = None

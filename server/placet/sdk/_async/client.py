@@ -58,7 +58,8 @@ class AsyncClient(AsyncBaseClient):
     been used. Then every call in that process fails with a text that explains it.
 
     Args:
-        address: Address of the server, ``host:port``. An IPv6 address is written in brackets: ``[::1]:7070``.
+        address: Address of the server, ``host:port`` or ``unix:/path``. An IPv6 address is written in brackets:
+            ``[::1]:7070``.
         timeout: Default timeout of a call in seconds, more than 0 and at most 300. It covers all retries: the client
             tries a call again until then, with the same idempotency key, where the failure is temporary.
         on_failure: What `authorize` and `authorize_batch` do if there is no decision. ``"deny"`` returns a deny whose

@@ -31,14 +31,14 @@ if TYPE_CHECKING:
 class AsyncConnection:
     """A connection to one server, opened by the first call. Each event loop that uses it gets a separate channel.
 
-    Raises ValueError if the address is not host:port.
+    Raises ValueError if the address is neither host:port nor unix:/path.
     """
 
     def __init__(
         self, address: str, credentials: grpc.ChannelCredentials | None = None, bearer: Bearer | None = None
     ) -> None:
         self._address = validate_address(address)
-        self._credentials = credentials if credentials is not None else environment_credentials()
+        self._credentials = credentials if credentials is not None else environment_credentials(address)
         self._bearer = bearer or Bearer(None, allow_plaintext=False)
         self._bearer.require_private(address, self._credentials)
         self._channels: WeakKeyDictionary[asyncio.AbstractEventLoop, grpc.aio.Channel] = WeakKeyDictionary()

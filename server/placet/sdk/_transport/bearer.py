@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from placet.sdk import failures
+from placet.sdk._transport.options import is_unix
 from placet.sdk.errors import error_from_failure
 from placet.sdk.failures import Failure
 
@@ -45,7 +46,7 @@ class Bearer:
 
     def require_private(self, address: str, credentials: grpc.ChannelCredentials | None) -> None:
         """Raise UnusableTokenError if others could read the token on its way to the address."""
-        if self._token is None or self._allow_plaintext or credentials is not None or _is_loopback(address):
+        if self._token is None or self._allow_plaintext or credentials is not None or _is_local(address):
             return
         raise UnusableTokenError(
             f"a token would be sent to {address} without TLS, where others can read it; set PLACET_TLS_CA_FILE or "
@@ -87,7 +88,10 @@ def _require_sendable(token: object, name: str) -> None:
         )
 
 
-def _is_loopback(address: str) -> bool:
+def _is_local(address: str) -> bool:
+    """Return whether nothing that is sent to the address leaves this machine."""
+    if is_unix(address):
+        return True
     host = address.rpartition(":")[0].strip("[]").partition("%")[0]
     if host.lower() == "localhost":
         return True

@@ -29,14 +29,14 @@ if TYPE_CHECKING:
 class Connection:
     """A connection to one server, opened by the first call. Safe to use from several threads.
 
-    A forked process opens a separate channel. Raises ValueError if the address is not host:port.
+    A forked process opens a separate channel. Raises ValueError if the address is neither host:port nor unix:/path.
     """
 
     def __init__(
         self, address: str, credentials: grpc.ChannelCredentials | None = None, bearer: Bearer | None = None
     ) -> None:
         self._address = validate_address(address)
-        self._credentials = credentials if credentials is not None else environment_credentials()
+        self._credentials = credentials if credentials is not None else environment_credentials(address)
         self._bearer = bearer or Bearer(None, allow_plaintext=False)
         self._bearer.require_private(address, self._credentials)
         self._channels: dict[int, grpc.Channel] = {}

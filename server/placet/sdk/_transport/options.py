@@ -35,21 +35,29 @@ OPTIONS: Final = (
 PORT_MAX: Final = 65_535
 _ADDRESS: Final = re.compile(r"(?:\[[0-9A-Fa-f:.]+(?:%[^\]]+)?\]|[^:]+):([0-9]+)")
 """Any host name is accepted: the resolver decides whether it exists."""
+_UNIX_ADDRESS: Final = re.compile(r"unix:(?://)?(?:/[A-Za-z0-9._@+-]+)+")
+
+
+def is_unix(address: str) -> bool:
+    """Return whether the address is that of a unix socket, ``unix:/path`` or ``unix:///path``."""
+    return _UNIX_ADDRESS.fullmatch(address) is not None
 
 
 def validate_address(address: str) -> str:
-    """Return the address if it has the form ``host:port``.
+    """Return the address if it has the form ``host:port`` or ``unix:/path``.
 
     Raises TypeError if it is not text, ValueError if it has another form.
     """
     value: object = address
     if not isinstance(value, str):
         raise TypeError(f"address must be text, host:port, not {type(value).__name__}")
+    if is_unix(address):
+        return address
     match = _ADDRESS.fullmatch(address)
     if match is None or not 1 <= int(match[1]) <= PORT_MAX:
         raise ValueError(
             f"address must be host:port with a port of 1 to {PORT_MAX}, such as {DEFAULT_ADDRESS}, "
-            f"placet.internal:7070 or [::1]:7070, not {address!r}"
+            f"placet.internal:7070 or [::1]:7070, or unix:/path, not {address!r}"
         )
     return address
 

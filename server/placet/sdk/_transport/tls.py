@@ -9,6 +9,8 @@ from typing import Final
 
 import grpc
 
+from placet.sdk._transport.options import is_unix
+
 SYSTEM: Final = "system"
 """In place of a file of CAs: those that gRPC trusts by default."""
 _CA: Final = "PLACET_TLS_CA_FILE"
@@ -30,11 +32,14 @@ def tls_credentials(ca_file: str = SYSTEM, cert_file: str = "", key_file: str = 
     return _credentials({"ca_file": ca_file, "cert_file": cert_file, "key_file": key_file})
 
 
-def environment_credentials() -> grpc.ChannelCredentials | None:
+def environment_credentials(address: str) -> grpc.ChannelCredentials | None:
     """Return the credentials that PLACET_TLS_CA_FILE, PLACET_CLIENT_CERT_FILE and PLACET_CLIENT_KEY_FILE describe.
 
-    None without PLACET_TLS_CA_FILE: the connection is not encrypted. ValueError names what is wrong.
+    None without PLACET_TLS_CA_FILE, and for a unix socket: the connection is not encrypted. ValueError names what is
+    wrong.
     """
+    if is_unix(address):
+        return None
     files = {name: os.environ.get(name, "") for name in (_CA, _CERT, _KEY)}
     if not files[_CA]:
         if files[_CERT] or files[_KEY]:

@@ -18,8 +18,8 @@ _FILES: Final = (
     *("tls_cert_file", "tls_client_ca_file", "tls_key_file"),
 )
 JUDGED: Final = (
-    *("clock_skew_max_seconds", "confirm_policy_removals", "http_listen", "listen", "metrics_listen", "mtls_listen"),
-    *("opa_address", "replica_id", "tls_terminated", "unsafe_no_auth"),
+    *("clock_skew_max_seconds", "confirm_policy_removals", "http_listen", "listen", "listen_socket_mode"),
+    *("metrics_listen", "mtls_listen", "opa_address", "replica_id", "tls_terminated", "unsafe_no_auth"),
     *_FILES,
 )
 

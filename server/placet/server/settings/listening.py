@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings
 
-from placet.matching.addresses import is_loopback, split_address
+from placet.matching.addresses import is_local, is_loopback, split_address
 from placet.transport.tls_files import TlsFiles
 
 _AUTHENTICATED = "authenticate callers with auth_file, or accept the risk with --unsafe-no-auth"
@@ -25,7 +26,7 @@ class ListeningSettings(BaseSettings):
     auth_file: str = Field(
         default="",
         description="File that says which credentials callers present, and what each caller may do. Empty: callers are "
-        "not authenticated, and listen must be a loopback address.",
+        "not authenticated, and listen must be a loopback address or a unix socket.",
         examples=["/etc/placet/auth.toml"],
     )
     tls_cert_file: str = Field(
@@ -50,12 +51,19 @@ class ListeningSettings(BaseSettings):
     )
     listen: str = Field(
         default="127.0.0.1:7070",
-        description="Address of the gRPC server, host:port. Port 0 picks a free port. An address beyond loopback needs"
-        " auth_file and TLS, or unsafe_no_auth.",
+        description="Address of the gRPC server, host:port or unix:/path. Port 0 picks a free port. An address beyond "
+        "loopback needs auth_file and TLS, or unsafe_no_auth. A unix socket is never encrypted.",
         examples=["127.0.0.1:7070"],
+    )
+    listen_socket_mode: Literal["0600", "0660", "0666"] = Field(
+        default="0600",
+        description="Who may connect when listen is a unix socket: 0600 only Placet's user, 0660 also the group of the "
+        "file, 0666 every user of the machine.",
+        examples=["0660"],
     )
     mtls_listen: str = Field(
         default="",
+        validate_default=True,
         description="Second address of the gRPC server, host:port, where each client must present a certificate. Then "
         "listen takes the other credentials. Needs tls_client_ca_file.",
         examples=["0.0.0.0:7443"],
@@ -98,7 +106,7 @@ class ListeningSettings(BaseSettings):
     @classmethod
     def _check_listen(cls, value: str, info: ValidationInfo) -> str:
         data = info.data
-        if is_loopback(_host_of(cls, "listen", value)) or data.get("unsafe_no_auth", False):
+        if _is_local(cls, value) or data.get("unsafe_no_auth", False):
             return value
         if not data.get("auth_file"):
             raise ValueError(
@@ -115,6 +123,12 @@ class ListeningSettings(BaseSettings):
     @field_validator("mtls_listen")
     @classmethod
     def _check_mtls_listen(cls, value: str, info: ValidationInfo) -> str:
+        unix = info.data.get("listen", "").startswith("unix:")
+        if not value and unix and info.data.get("tls_client_ca_file"):
+            raise ValueError(
+                "is needed: a unix socket cannot require the client certificates of tls_client_ca_file; set it to "
+                "host:port, or remove tls_client_ca_file"
+            )
         if not value:
             return value
         _host_of(cls, "mtls_listen", value)
@@ -156,6 +170,13 @@ def _require_other_port(value: str, info: ValidationInfo) -> str:
         if name != info.field_name and value == info.data.get(name) and not value.endswith(":0"):
             raise ValueError(f"is the address of the {server} ({name}); choose another port")
     return value
+
+
+def _is_local(settings: type[BaseSettings], address: str) -> bool:
+    """Return whether only this machine reaches the listen address. Raises ValueError as `_host_of` does."""
+    if address.startswith("unix:"):
+        return is_local(address)
+    return is_loopback(_host_of(settings, "listen", address))
 
 
 def _host_of(settings: type[BaseSettings], name: str, address: str) -> str:

@@ -69,6 +69,10 @@ class StorageSettings(BaseSettings):
         replica_id = info.data.get("replica_id", "")
         if value > 1 and not _REPLICA_ID.match(f"{replica_id}.{value}"):
             raise ValueError("names the workers replica_id.N, which is longer than 64 characters; shorten replica_id")
+        if value > 1 and info.data.get("listen", "").startswith("unix:"):
+            raise ValueError(
+                "cannot share a unix socket, as they share a port; remove workers, or listen on 127.0.0.1:7070"
+            )
         return value
 
 

@@ -79,12 +79,10 @@ def _engine(url: str) -> Engine:
 
 def _postgres(url: str) -> Engine:
     """Create an engine. The driver parses the URL, as for the ledger; SQLAlchemy gets only a name for messages."""
-    import psycopg  # noqa: PLC0415 - only with PostgreSQL
-
-    from placet.storage.connections.postgres import defaults, masked  # noqa: PLC0415 - likewise
+    from placet.storage.connections.postgres import masked, open_session  # noqa: PLC0415 - only with PostgreSQL
 
     name = URL.create("postgresql+psycopg", database=masked(url))
-    return create_engine(name, poolclass=pool.NullPool, creator=lambda: psycopg.connect(url, **defaults(url, "schema")))
+    return create_engine(name, poolclass=pool.NullPool, creator=lambda: open_session(url, "schema", autocommit=False))
 
 
 def _own_transactions(connection: Any, _record: object) -> None:  # noqa: ANN401 - a DB-API connection

@@ -21,6 +21,7 @@ from placet.kernel.limits import (
     STORE_STATEMENT_MS_MAX,
 )
 from placet.storage.connections.postgres_arrays import encode_array, register_arrays
+from placet.storage.connections.postgres_pooler import is_known_whole, require_own_session
 from placet.storage.sql.statements.dialect import Statements
 
 if TYPE_CHECKING:
@@ -173,8 +174,8 @@ def defaults(url: str, name: str) -> dict[str, Any]:
 
 
 def connect(url: str, name: str, *, writes: bool = False) -> PostgresConnection:
-    """Open a session with limits on every wait. Raises psycopg.Error when there is no connection."""
-    connection = psycopg.connect(url, autocommit=True, **defaults(url, name))
+    """Open a session with limits on every wait. Raises as `open_session` does."""
+    connection = open_session(url, name, check_again=writes)
     limits = (STORE_STATEMENT_MS_MAX, STORE_LOCK_MS_MAX, STORE_IDLE_MS_MAX)
     try:
         connection.execute(_SESSION.encode(), (*map(str, limits), None if writes else "on"))
@@ -183,6 +184,28 @@ def connect(url: str, name: str, *, writes: bool = False) -> PostgresConnection:
         raise
     register_arrays(connection)
     return PostgresConnection(connection)
+
+
+def open_session(
+    url: str, name: str, *, autocommit: bool = True, check_again: bool = False
+) -> psycopg.Connection[TupleRow]:
+    """Open a session of the driver. Raises psycopg.Error when there is no connection.
+
+    ConfigurationError when a pooler splits sessions, for which each URL is checked once, or with `check_again` again.
+    """
+
+    def another() -> psycopg.Connection[TupleRow]:
+        return psycopg.connect(url, autocommit=True, **defaults(url, name))
+
+    session = another()
+    try:
+        if check_again or not is_known_whole(url):
+            require_own_session(session, another, url, masked(url))
+        session.autocommit = autocommit
+    except BaseException:
+        session.close()
+        raise
+    return session
 
 
 def require_durable(connection: PostgresConnection, where: str) -> None:

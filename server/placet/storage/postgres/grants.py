@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 import psycopg
 
 from placet.kernel.errors import ConfigurationError
-from placet.storage.connections.postgres import defaults, masked
+from placet.storage.connections.postgres import masked, open_session
 from placet.storage.migrate import VERSION_TABLE
 from placet.storage.sql.schema import (
     audit_checkpoints,
@@ -78,7 +78,7 @@ def apply_grants(url: str, writer: str, auditor: str = "") -> None:
     """
     statements = list(_statements(writer, auditor))
     try:
-        with psycopg.connect(url, **defaults(url, "grants")) as connection:
+        with open_session(url, "grants", autocommit=False) as connection:
             for role in filter(None, (writer, auditor)):
                 _require_other_role(connection.execute(_ROLE, (role,)).fetchone(), role, masked(url))
             for statement in statements:
@@ -96,7 +96,7 @@ def excess_rights(url: str) -> list[str]:
     """
     trail = [*APPENDED, HEADS]
     try:
-        with psycopg.connect(url, autocommit=True, **defaults(url, "rights")) as connection:
+        with open_session(url, "rights") as connection:
             found = connection.execute(_MAY_CREATE, (APPENDED[0],)).fetchone()
             user, superuser, creates, owns = found or ("", False, False, False)
             changeable = [str(name) for (name,) in connection.execute(_MAY_CHANGE, (list(APPENDED),))]

@@ -15,11 +15,11 @@ from placet.audit.verification.verify_trail import require_records, verify_trail
 from placet.kernel.errors import ConfigurationError
 from placet.signing.checkpoint_files import dump_pinned_checkpoints
 from placet.storage.connections.postgres import SQL, connect, masked, require_durable
-from placet.storage.migrate import VERSION_TABLE, SchemaStatus, missing_tables, require_current, revision_state
+from placet.storage.migrate import VERSION_TABLE, missing_tables, require_revision
 from placet.storage.sql.readers.audit_log_reader import read_log
 from placet.storage.sql.readers.decision_reader import StoredTrail, newest_checkpoints
 from placet.storage.sql.readers.trail_finder import find_trail
-from placet.storage.sql.schema import HEAD_REVISION, audit_checkpoints, audit_writers
+from placet.storage.sql.schema import audit_checkpoints, audit_writers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -155,8 +155,7 @@ def _has_trail(connection: PostgresConnection) -> bool:
         return False
     revision = ", ".join(str(row[0]) for row in connection.execute(f"SELECT version_num FROM {VERSION_TABLE}"))  # noqa: S608 - ours
     if revision:
-        where = connection.driver.info.dbname
-        require_current(SchemaStatus(revision_state(revision), revision, HEAD_REVISION), where)
+        require_revision(revision, connection.driver.info.dbname)
     return bool(revision)
 
 

@@ -10,6 +10,7 @@ from psycopg import errors
 from placet.kernel.limits import STORE_TRIES_MAX
 from placet.storage.connections.postgres import SQL, connect, masked, require_durable
 from placet.storage.connections.postgres_locks import end_hung, hold_writer
+from placet.storage.migrate import VERSION_TABLE, require_revision
 from placet.storage.sql.transaction import Transaction
 from placet.storage.writer import ChainWriter
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 CHANNEL: Final = "placet_events"
 """The NOTIFY channel by which replicas learn that there is something new to read."""
+_REVISION: Final = f"SELECT version_num FROM {VERSION_TABLE}"  # noqa: S608 - ours
 NOTIFY: Final = "SELECT pg_notify(%s, %s)"
 USE_ROOM: Final = (
     "SELECT set_config('work_mem', '64kB', true), set_config('temp_tablespaces', '', true)",
@@ -150,14 +152,18 @@ class PostgresWriter(ChainWriter):
             self.close()
 
     def _connected(self) -> PostgresConnection:
-        """Return the session. A new session locks the writer's name and continues from what is stored."""
+        """Return the session. A new session locks the writer's name and continues from what is stored.
+
+        Raises ConfigurationError when the schema was upgraded since the last session, to that of a newer version.
+        """
         if self._connection is not None and self._connection.usable:
             return self._connection
         self.close()
         connection = connect(self._url, self._writer, writes=True)
         try:
             require_durable(connection, self.where)
-            hold_writer(connection, self._writer, self.where)
+            hold_writer(connection, self._writer, self.where)  # from now on the schema is not upgraded
+            _require_schema(connection, self.where)
             connection.execute("BEGIN")
             self._state = self._load(Transaction(connection, SQL, self._signing_key))
             connection.execute("COMMIT")
@@ -166,6 +172,10 @@ class PostgresWriter(ChainWriter):
             raise
         self._connection = connection
         return connection
+
+
+def _require_schema(connection: PostgresConnection, where: str) -> None:
+    require_revision(", ".join(str(row[0]) for row in connection.execute(_REVISION)), where)
 
 
 def _end(state: ChainState) -> tuple[Head, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import grpc
@@ -12,9 +13,12 @@ from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
 from placet.kernel.errors import ConfigurationError
 from placet.kernel.limits import HEADER_BYTES_MAX, MESSAGE_BYTES_MAX
+from placet.matching.addresses import unix_path
+from placet.transport.grpc import unix_socket
 from placet.transport.grpc.health import Health
 from placet.transport.grpc.intake import FLOW_CONTROL
 from placet.transport.grpc.registration import GenericRegistration
+from placet.transport.grpc.unix_socket import UnixSocket, require_free_socket
 from placet.v1 import (
     approval_pb2,
     approval_pb2_grpc,
@@ -73,10 +77,14 @@ SERVICES: Final = tuple(
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """An address, ``host:port``, with port 0 for a free port. `credentials` are for TLS; None for plaintext."""
+    """An address: ``host:port``, with port 0 for a free port, or ``unix:/path``.
+
+    `credentials` are for TLS; None for plaintext. `mode` are the rights of the file of a unix socket.
+    """
 
     address: str
     credentials: grpc.ServerCredentials | None = None
+    mode: int = unix_socket.MODE
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +128,7 @@ class RpcServer:
         self._health = Health()
         self._streams = servicers.streams
         self._intake = intake
+        self._sockets: list[UnixSocket] = []
         registration = GenericRegistration(self._server)
         servicers.register(registration)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, registration)
@@ -140,6 +149,10 @@ class RpcServer:
 
     def _listen(self, listener: Listener) -> str:
         address = listener.address
+        if (path := unix_path(address)) is not None:
+            bind = self._server.add_insecure_port
+            self._sockets.append(UnixSocket.listen(Path(path), listener.mode, lambda draft: bind(f"unix:{draft}")))
+            return f"unix:{path}"
         if not self._share_port:
             require_free(address)
         try:
@@ -164,13 +177,18 @@ class RpcServer:
         self._streams.end()
         self._intake.end_streams()
         await self._server.stop(grace_seconds)
+        while self._sockets:
+            self._sockets.pop().close()
 
 
 def require_free(listen: str, flag: str = "--listen") -> None:
-    """Raise ConfigurationError if nothing can listen on the address.
+    """Raise ConfigurationError if nothing can listen on the address, ``host:port`` or ``unix:/path``.
 
     Checked before gRPC listens, because gRPC writes to stderr and does not return the cause.
     """
+    if (path := unix_path(listen)) is not None:
+        require_free_socket(Path(path))
+        return
     host, _, port = listen.rpartition(":")
     try:
         family, *_, address = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)[0]

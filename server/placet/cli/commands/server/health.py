@@ -47,7 +47,7 @@ def health_command(
     from placet.sdk._transport.tls import environment_credentials  # noqa: PLC0415 - likewise
 
     try:
-        credentials = environment_credentials()
+        credentials = environment_credentials(address)
     except ValueError as error:
         raise ConfigurationError(str(error)) from error
     options = [*OPTIONS, *([("grpc.ssl_target_name_override", server_name)] if server_name else [])]
