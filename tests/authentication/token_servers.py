@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any, Self
 
 from placet.identity.model import Grant, Role, UserAssertion
-from placet.server.tokens import tokens_without_server
+from placet.server.callers.tokens import tokens_without_server
 from placet.tokens.model import NewToken
 from placet.v1 import token_pb2
 from tests.serving import settings

@@ -28,9 +28,9 @@ from placet.permits.issuing import PermitIssuer
 from placet.policy.files.tenant_files import parse_tenants
 from placet.policy.files.tree import read_tree
 from placet.revisions.status import EngineMode, PolicyStatus
-from placet.server.decisions import build_decisions
 from placet.server.ledger_clock import LedgerClock
 from placet.server.observer import ServerObserver
+from placet.server.parts.decisions import build_decisions
 from placet.server.settings.model import Settings
 from placet.server.system import SystemClock
 from placet.signing.keys import load_or_create_signing_key, load_public_keys

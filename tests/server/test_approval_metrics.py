@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import structlog
 
-from placet.server.approvals import build_approvals
 from placet.server.observer import ServerObserver
+from placet.server.parts.approvals import build_approvals
 from placet.telemetry.metrics import Metrics
 from tests.support.approval_env import ONE_LEAD, ApprovalEnv, vote_command
 

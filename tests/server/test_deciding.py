@@ -14,9 +14,9 @@ from placet.audit.records import DecisionQuery
 from placet.kernel.limits import QUEUE_TURN_ACTIONS, QUEUE_TURN_BYTES
 from placet.kernel.model import Decision
 from placet.scheduling.fair_queue import Flow
-from placet.server.decisions import build_decisions
 from placet.server.ledger_clock import LedgerClock
 from placet.server.observer import ServerObserver
+from placet.server.parts.decisions import build_decisions
 from placet.telemetry.metrics import Metrics
 from tests.serving import settings
 from tests.support.fakes import AGENT_POLICIES, Bench, FullLedger, ScriptedPolicy, new_request

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from placet.budgets.give_backs import GiveBackBounds
-from placet.server.outcomes import default_give_back_bounds
+from placet.server.parts.outcomes import default_give_back_bounds
 from placet.server.settings.model import Settings
 
 

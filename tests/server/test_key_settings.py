@@ -9,7 +9,7 @@ import pytest
 from pydantic import SecretStr, ValidationError
 
 from placet.kernel.errors import ConfigurationError
-from placet.server.permit_keys import with_key_encryption
+from placet.server.parts.permit_keys import with_key_encryption
 from placet.server.settings.model import Settings
 from placet.server.settings.sources import load_settings
 from tests.keys.key_env import kek

@@ -11,7 +11,7 @@ from placet.decision.slow_inputs import SlowInputs
 from placet.kernel import rule_ids
 from placet.kernel.model import Indeterminate
 from placet.scheduling.batching import POSTPONED
-from placet.server.slow_lane import SlowLane, lanes
+from placet.server.parts.slow_lane import SlowLane, lanes
 from tests.support.fakes import ALLOWED, Bench, ScriptedPolicy, new_request, verdict
 
 if TYPE_CHECKING:

@@ -7,21 +7,21 @@ from typing import TYPE_CHECKING, Final
 
 from placet.kernel.limits import SHARED_KEYS_LOOK_SECONDS
 from placet.outcomes.expiry import expire_due, purge_idempotency_keys
-from placet.server.approvals import COUNT_SECONDS
-from placet.server.certificates import follow_certificates
 from placet.server.ledger_clock import FOLLOW_SECONDS
 from placet.server.loop_watchdog import LoopWatchdog
-from placet.server.outcomes import EXPIRY_SECONDS, SWEEP_SECONDS, default_give_back_bounds
+from placet.server.parts.approvals import COUNT_SECONDS
+from placet.server.parts.certificates import follow_certificates
+from placet.server.parts.outcomes import EXPIRY_SECONDS, SWEEP_SECONDS, default_give_back_bounds
+from placet.server.parts.webhooks import build_webhook_sender
 from placet.server.tasks import follow_ledger, periodic, probe_store, run_all, unless_skewed
-from placet.server.webhooks import build_webhook_sender
 
 if TYPE_CHECKING:
     import contextlib
     from collections.abc import Callable, Coroutine, Sequence
 
-    from placet.server.approvals import ApprovalParts
     from placet.server.core import Core
     from placet.server.observer import ServerObserver
+    from placet.server.parts.approvals import ApprovalParts
 
     Loop = Callable[[], Coroutine[object, object, None]]
 

@@ -11,12 +11,12 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from placet.server.address_file import write_address_file
-from placet.server.approvals import build_approvals
 from placet.server.background import loops_of_each_process, loops_of_one_process, run_in_background
 from placet.server.core import RunningServer, observed_clock, serve_metrics, start_core
 from placet.server.http import serve_http
-from placet.server.permit_keys import with_key_encryption
-from placet.server.policies import build_policies
+from placet.server.parts.approvals import build_approvals
+from placet.server.parts.permit_keys import with_key_encryption
+from placet.server.parts.policies import build_policies
 from placet.server.rpc import Rpc
 from placet.server.settings.judged import judged_settings
 from placet.transport.grpc.server import require_free

@@ -14,7 +14,7 @@ from placet.kernel.errors import LedgerUnavailableError
 from placet.server.ledger import open_recorded
 from placet.server.ledger_clock import LedgerClock
 from placet.server.observer import ServerObserver
-from placet.server.permit_keys import open_permit_keys
+from placet.server.parts.permit_keys import open_permit_keys
 from placet.server.system import SystemClock
 from placet.telemetry.log import configure
 from placet.telemetry.metrics import Metrics
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     from placet.authentication.document import AuthenticationDocument
     from placet.kernel.clock import Clock
-    from placet.server.permit_keys import PermitKeyParts
-    from placet.server.policies import RunningPolicies
+    from placet.server.parts.permit_keys import PermitKeyParts
+    from placet.server.parts.policies import RunningPolicies
     from placet.server.settings.model import Settings
     from placet.storage.ledger import ThreadedLedger
 

@@ -10,11 +10,11 @@ from placet.kernel.limits import SHUTDOWN_SECONDS_MAX
 from placet.matching.addresses import unix_path
 from placet.permits.claims import published_keys
 from placet.permits.issuing import PermitIssuer
-from placet.server.authentication import open_authenticator
-from placet.server.controls import control_servicer
-from placet.server.decisions import build_decisions
-from placet.server.outcomes import build_outcomes
-from placet.server.tokens import build_tokens
+from placet.server.callers.authentication import open_authenticator
+from placet.server.callers.tokens import build_tokens
+from placet.server.parts.controls import control_servicer
+from placet.server.parts.decisions import build_decisions
+from placet.server.parts.outcomes import build_outcomes
 from placet.transport.grpc.flows import Flows
 from placet.transport.grpc.intake import Intake
 from placet.transport.grpc.interceptors.caller_limits import CallerLimits
@@ -36,9 +36,9 @@ if TYPE_CHECKING:
     from placet.outcomes.service import OutcomeReply
     from placet.permits.claims import PermitKeys
     from placet.scheduling.batching import Batcher
-    from placet.server.approvals import ApprovalParts
     from placet.server.core import Core
-    from placet.server.decisions import DecisionParts
+    from placet.server.parts.approvals import ApprovalParts
+    from placet.server.parts.decisions import DecisionParts
     from placet.transport.tls import ServerTls
 
 RPC_GRACE_SECONDS: Final = SHUTDOWN_SECONDS_MAX - 4

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from placet.engine.http import Address
     from placet.engine.served_revision import ServedRevision
     from placet.server.observer import ServerObserver
-    from placet.server.policies import RunningPolicies
+    from placet.server.parts.policies import RunningPolicies
     from placet.workers.process import WorkerProcess
 
 PREPARE_SECONDS_MAX: Final = 60.0

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from placet.engine.shared import SharedPolicies
 from placet.engine.source import Source
 from placet.policy.toolchain.binary import find_opa
-from placet.server.approvals import build_approvals
 from placet.server.background import loops_of_each_process, run_in_background
 from placet.server.core import RunningServer, observed_clock, start_core
-from placet.server.policies import age_seconds_max, build_policies, engine_of
+from placet.server.parts.approvals import build_approvals
+from placet.server.parts.policies import age_seconds_max, build_policies, engine_of
 from placet.server.rpc import Rpc
 from placet.server.tasks import first_of
 from placet.workers.link import SupervisorLink
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from placet.server.ledger_clock import LedgerClock
     from placet.server.observer import ServerObserver
-    from placet.server.policies import RunningPolicies
+    from placet.server.parts.policies import RunningPolicies
     from placet.server.settings.model import Settings
     from placet.workers.messages import Begin
 

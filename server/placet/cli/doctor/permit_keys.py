@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from placet.cli.doctor.check import Check, failed, passed
 from placet.kernel.errors import ConfigurationError
-from placet.server.permit_keys import with_key_encryption
+from placet.server.parts.permit_keys import with_key_encryption
 from placet.signing.permit_keys import mounted_permit_keys
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from placet.kernel.clock import rfc3339
 from placet.kernel.errors import ConfigurationError
 from placet.policy.bundles.release import read_release
 from placet.policy.bundles.signatures import read_verification_keys
-from placet.server.policies import published_by
+from placet.server.parts.policies import published_by
 
 if TYPE_CHECKING:
     from placet.policy.bundles.release import Release

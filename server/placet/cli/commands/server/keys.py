@@ -195,7 +195,7 @@ def _rotated_in_folder(settings: Settings, now: int, after: int, *, withdraw: bo
 
 def _rotated_in_database(settings: Settings, after: int, reason: str, actor: str, *, withdraw: bool) -> PermitKey:
     """Rotate in the database of the settings, while no server of this replica runs."""
-    from placet.server.permit_keys import keys_without_server  # noqa: PLC0415 - slow to import
+    from placet.server.parts.permit_keys import keys_without_server  # noqa: PLC0415 - slow to import
 
     errors: list[BaseException] = []
 

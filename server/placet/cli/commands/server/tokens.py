@@ -255,7 +255,7 @@ def _created_offline(
 
 def _run(settings: Settings, work: Callable[[Tokens], Awaitable[T]]) -> T:
     """Do the work on the tokens in the database. Raises ConfigurationError for each failure."""
-    from placet.server.tokens import tokens_without_server  # noqa: PLC0415 - slow to import
+    from placet.server.callers.tokens import tokens_without_server  # noqa: PLC0415 - slow to import
 
     errors: list[BaseException] = []
 

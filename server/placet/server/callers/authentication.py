@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 from placet.authentication.authenticator import AcceptedCredentials
 from placet.authentication.client_certificate import CertificateCallers
 from placet.authentication.document import Method
-from placet.server.issuers import open_jwt_credentials
+from placet.server.callers.issuers import open_jwt_credentials
 
 if TYPE_CHECKING:
     import contextlib
 
     from placet.identity.ports import Authenticator
+    from placet.server.callers.tokens import TokenParts
     from placet.server.core import Core
-    from placet.server.tokens import TokenParts
 
 
 async def open_authenticator(stack: contextlib.AsyncExitStack, core: Core, tokens: TokenParts) -> Authenticator | None:

@@ -15,7 +15,7 @@ from placet.engine.patience import PATIENCE_SHARE
 from placet.kernel.errors import LedgerUnavailableError
 from placet.kernel.model import Decision
 from placet.scheduling.batching import POSTPONED, Batcher
-from placet.server.slow_lane import SlowLane, lanes
+from placet.server.parts.slow_lane import SlowLane, lanes
 from placet.server.system import RandomIds
 from placet.server.usable_cores import usable_cores
 

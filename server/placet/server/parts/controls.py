@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from placet.controls.snapshot import ControlState
     from placet.kernel.clock import Clock
     from placet.revisions.status import ServerHealth
-    from placet.server.policies import RunningPolicies
+    from placet.server.parts.policies import RunningPolicies
 
 
 def control_servicer(

@@ -1,0 +1,1 @@
+"""Who calls a server: its authentication, its issuers of JWTs, and its access tokens."""
