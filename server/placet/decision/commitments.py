@@ -62,11 +62,13 @@ class CommitmentBuilder:
     ) -> Steps[list[tuple[EvaluationContext, Commitment]]]:
         """Build the commitments in steps, so that the event loop can do other work between them."""
         built: list[tuple[EvaluationContext, Commitment]] = []
+        step_ends = False
         for item in evaluated:
+            if step_ends:
+                yield
             commitment = yield from self._commitment(item, indexed.get(item.context.attempt.index))
             built.append((item.context, commitment))
-            if attempt_is_large(item.context.attempt) or not len(built) % TOGETHER:
-                yield
+            step_ends = attempt_is_large(item.context.attempt) or not len(built) % TOGETHER
         return built
 
     def _commitment(self, evaluated: Evaluated, indexed: IndexEntry | None) -> Steps[Commitment]:

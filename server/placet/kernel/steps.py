@@ -32,10 +32,15 @@ TOGETHER: Final = 16
 def mapped(
     work: Callable[[Item], Result], items: Iterable[Item], is_large: Callable[[Item], bool]
 ) -> Steps[list[Result]]:
-    """Apply `work` to the items, with a step for each large and for each TOGETHER small items; return the results."""
+    """Apply `work` to the items, in steps of one large or TOGETHER small items; return the results.
+
+    No step ends after the last item: a full batch of small items would otherwise wait for other tasks at each stage.
+    """
     results: list[Result] = []
+    step_ends = False
     for item in items:
-        results.append(work(item))
-        if is_large(item) or not len(results) % TOGETHER:
+        if step_ends:
             yield
+        results.append(work(item))
+        step_ends = is_large(item) or not len(results) % TOGETHER
     return results
