@@ -15,7 +15,7 @@ RUN := $(BIN)/python -m
 SHELL_FILES := .ci/run $(wildcard deploy/tools/*.sh deploy/compose/*.sh tests/compose/*.sh)
 export PATH := $(CURDIR)/.tools/bin:$(PATH)
 
-.PHONY: help setup run test check fmt lint types proto sync-sdk proto-check rego bench bench-peers bench-growth demo dist docs docs-site pictures soak compose-test sidecar sidecar-files lock clean \
+.PHONY: help setup run test check fmt lint types proto sync-sdk proto-check rego bench bench-peers bench-growth demo dist docs docs-site pictures soak compose-test sidecar sidecar-files sbom audit lock clean \
 	serving venv tool-opa tool-opa-static tool-regal tool-kustomize tool-ghz need-python need-shellcheck
 
 help: ## Print every target
@@ -108,6 +108,12 @@ dist: setup ## Build the distributions placet and placet-sdk into dist
 
 soak: setup ## Run the soak tests, which repeat tests with high counts. Takes an hour on two idle cores
 	@$(RUN) pytest -m soak --timeout=3600 --numprocesses=3 --durations=0
+
+sbom: setup ## Write the software bill of materials, CycloneDX, to .cache/sbom.json
+	@$(BIN)/python deploy/tools/sbom.py .cache/sbom.json
+
+audit: setup ## Look up known vulnerabilities of all locked packages. Needs the network
+	@$(BIN)/python deploy/tools/audit.py $(AUDIT_OPTIONS)
 
 lock: setup ## Generate the lock files
 	@deploy/tools/lock.sh
