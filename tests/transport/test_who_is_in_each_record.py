@@ -41,8 +41,13 @@ WITHOUT_CALLER = {
     RecordKind.PERMIT_REVOKED,
 }
 """Records that no call makes; and `permit.revoked`, which follows from a record that has the caller."""
-ELSEWHERE = {RecordKind.EXCESS_ACCEPTED, RecordKind.EXCESS_DROPPED, RecordKind.POLICY_CONFIRMED}
-"""Records whose cause is long to make. Their tests: tests/outcomes/test_outcome_excesses.py, tests/policy."""
+ELSEWHERE = {
+    RecordKind.EXCESS_ACCEPTED,
+    RecordKind.EXCESS_DROPPED,
+    RecordKind.POLICY_CONFIRMED,
+    RecordKind.PERMIT_KEY_CREATED,
+}
+"""Records that no call makes here. Their tests: tests/outcomes/test_outcome_excesses.py, tests/policy, tests/keys."""
 PERSON_IN: dict[RecordKind, tuple[str, str]] = {
     RecordKind.APPROVAL_VOTED: ("vote", "person"),
     RecordKind.KILL_SWITCH_SET: ("control", "actor"),
