@@ -29,7 +29,7 @@ FIRST = 10_000
 """Number of the first decision of the batch that is counted."""
 SIZES = (1, 32, 100)
 LOOK_UPS = {"SELECT idempotency_keys": 1}
-LIMITS_LOOK_UPS = {"SELECT counters": 1, "SELECT reservations": 1}
+LIMITS_LOOK_UPS = {"SELECT counters": 1}
 TRANSACTION = {"BEGIN": 1, "COMMIT": 1, "UPDATE audit_writers": 1}
 
 

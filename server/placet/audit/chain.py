@@ -45,8 +45,7 @@ _RESERVED: Final = frozenset(
 """Members of a body that a commitment's `fields` may not use."""
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(Struct, frozen=True, gc=False):
     """The last record of a chain. Sequence 0 before the first record."""
 
     sequence: int = 0

@@ -134,7 +134,10 @@ class FileGuard:
         looks = [self._look(path) for path in self._files]
         header = self._read_header()
         for path, now in zip(self._files, looks, strict=True):
-            if change := self._change(path, self._seen.get(path), now, moves, after_write=after_write):
+            before = self._seen.get(path)
+            if now is not None and now == before:
+                continue
+            if change := self._change(path, before, now, moves, after_write=after_write):
                 self._lose(path, change)
         if not after_write:
             if self._wal_header and not self._shared and header != self._wal_header:
@@ -203,4 +206,5 @@ class FileGuard:
             status = os.stat(file)  # noqa: PTH116 - called six times for each commit
         except OSError:
             return None
-        return _Seen(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+        values = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+        return tuple.__new__(_Seen, values)  # without the constructor, which is written in Python

@@ -6,6 +6,8 @@ import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from msgspec import Struct
+
 from placet.audit.chain import Checkpoint, Head, LinkedRecord, link, merkle_root, salt_bytes
 from placet.audit.records import Committed, Conflict, IdempotencyMismatch, IdempotentReplay
 from placet.kernel.limits import CHECKPOINT_RECORDS_MAX
@@ -18,14 +20,15 @@ if TYPE_CHECKING:
     from placet.storage.sql.unit_of_work import UnitOfWork
 
 COMMITTED: Final = Committed()
+START: Final = Head()
+"""The end of a chain without records."""
 
 
-@dataclass(frozen=True, slots=True)
-class ChainState:
+class ChainState(Struct, frozen=True, gc=False):
     """The end of a writer's chain."""
 
     writer: str
-    head: Head = field(default_factory=Head)
+    head: Head = START
     checkpoint_sequence: int = 0
     leaves: tuple[bytes, ...] = ()
     """The leaves of the records since the last checkpoint."""

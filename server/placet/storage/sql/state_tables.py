@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from placet.kernel.limits import PAGE_SIZE_MAX
 from placet.kernel.state import (
@@ -34,8 +35,7 @@ if TYPE_CHECKING:
     from placet.storage.state_cache import StateCache
 
 
-@dataclass(frozen=True, slots=True)
-class StateTables:
+class StateTables(Struct, frozen=True):
     """Reads and writes state on a connection."""
 
     connection: Connection

@@ -6,9 +6,11 @@ the head of the chain, which moves only from where this writer left it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from placet.audit.chain import Head, checkpoint_body, parse_checkpoint, record_leaf, signed_bytes
 from placet.audit.decision_codec import keys_purged_commitment
@@ -48,8 +50,7 @@ class ChainMovedError(Exception):
     """The stored chain does not end where this writer left it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Transaction:
+class Transaction(Struct, frozen=True):
     """Writes within a transaction that the caller began on `connection`."""
 
     connection: Connection
@@ -85,7 +86,8 @@ class Transaction:
     ) -> tuple[list[CommitResult], ChainState]:
         """Write the new commitments. Return the results, and the chain's end once the transaction is committed."""
         written_at_us = now_us()
-        unit = self.state.load(write_set(commitments), written_at_us)
+        tables = self.state
+        unit = tables.load(write_set(commitments), written_at_us)
         keys = self._keys(commitments)
         known = (lambda commitment: self._known(commitment, keys)) if keys else None
         plan = plan_commit(commitments, known, unit)
@@ -98,7 +100,7 @@ class Transaction:
         with self.connection.together():
             update = self._move(state, advanced)
             self._insert(state.writer, linked, keys)
-            self.state.save(unit, written_at_us)
+            tables.save(unit, written_at_us)
         _require_moved(update, state)
         return plan.results, advanced
 

@@ -35,7 +35,11 @@ class WriteSet:
 
 
 def write_set(commitments: Iterable[Commitment]) -> WriteSet:
-    """Return the keys that must be read before the commitments can be checked."""
+    """Return the keys that must be read before the commitments can be checked.
+
+    A new row with the id of the new decision itself, its reservation, is not read: no other decision has that id, which
+    the unique index of records ensures.
+    """
     written: dict[RowKey, None] = {}  # in the order of the commitments, which is nearly that of the ids
     compared: set[RowKey] = set()
     counted: set[CounterKey] = set()
@@ -46,7 +50,8 @@ def write_set(commitments: Iterable[Commitment]) -> WriteSet:
             elif isinstance(change, RequireVersion):
                 compared.add(change.key)
             elif isinstance(change, PutIfVersion):
-                written[change.row.key] = None
+                if change.row.version or not _is_of(change.row.key, commitment):
+                    written[change.row.key] = None
             else:
                 counted.add(change.counter)
     return WriteSet(list(written), [key for key in compared if key not in written], list(counted))
@@ -136,6 +141,11 @@ class UnitOfWork:
     def _read(self, counter: CounterKey) -> Moved:
         usage = self._read_counters.get(counter, ZERO_USAGE)
         return (usage.used, usage.reserved, usage.created_at_us or self._now_us, 0)
+
+
+def _is_of(key: RowKey, commitment: Commitment) -> bool:
+    """Return whether the row has the id of the decision that the commitment records."""
+    return commitment.decision is not None and key.id == commitment.decision.decision_id
 
 
 def _rollback(changed: dict[Key, Value], replaced: list[tuple[Key, Value | None]]) -> None:
