@@ -14,7 +14,7 @@ from placet.kernel.errors import UnauthenticatedError
 from placet.sdk import WebhookError, verify_webhook
 from placet.tokens.secret import TOKEN_CHARS, digest_of
 from placet.tokens.uses import TokenUses
-from placet.transport.http.bundles import _has_token
+from placet.transport.http.bundle_callers import _has_token
 from placet.webhooks.signing import headers, read_secrets
 from tests.tokens.token_env import RUNTIME, TokenEnv, asked
 from tests.webhooks.receiving import SECRET

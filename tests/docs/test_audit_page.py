@@ -41,6 +41,8 @@ from placet.permits.revocations import permit_revoked
 from placet.privacy.detectors import DETECTORS
 from placet.privacy.redaction import UNSCREENED
 from placet.privacy.value_walk import SENSITIVE
+from placet.revisions import status as policy_status
+from placet.revisions.pushed import Pusher
 from placet.revisions.records import policy_confirmed
 from placet.signing.keys import load_or_create_signing_key
 from placet.storage.sql.schema import metadata
@@ -74,6 +76,9 @@ def control_records() -> list[Commitment]:
     counter = CounterKey("acme", "refunds", "calls", "2026-04-24", "tenant")
     held = Reservation("acme", "dec_1", "me", "pay", "bot", "u", "r", "w", (), ReservationState.HELD, NOW_US, NOW_US)
     excess = held_excess(held, (Excess(counter, 5, NOW_US),), NOW_US)
+    reasons = policy_status.Hold(("acme.yaml: lost",), "", Pusher("token:ann", "ann"), needs_people=True)
+    served = policy_status.PolicyStatus(ready=True, engine_mode=policy_status.EngineMode.MANAGED, revision="r1")
+    held_policy = served.with_held("r2", reasons, NOW_US)
     return [
         permit_revoked("acme", "dec_1", "ks_1", "kill_switch.tool", "ann", "mended", NOW_US),
         switch_set(switch, Caller(), NOW_US, ()),
@@ -88,7 +93,7 @@ def control_records() -> list[Commitment]:
         token_revoked(token, wish, NOW_US, ()),
         key_created(StoredKey("k1", 1_777_055_581, "kek"), (), wish, NOW_US, ()),
         trail_restarted(TrailBreak(BreakKind.OLDER, "a", 9, "00" * 32, 7), "ann", "restored", NOW_US),
-        policy_confirmed(wish, "r1", ["acme.yaml: lost"], NOW_US, ()),
+        policy_confirmed(wish, held_policy, None, NOW_US, ()),
     ]
 
 
@@ -117,12 +122,12 @@ def one_record_of_each_kind() -> list[Commitment]:
         commitment(1),
         record_codec.invalid_request_commitment("acme", Caller(), "Authorize", violations, NOW_US),
         access_refused_commitment("", Caller(), "ipv4:192.0.2.1", "Authorize", "CREDENTIAL_MISSING", "no", 0, NOW_US),
-        record_codec.policy_activated_commitment("r1", "1.2.3", 2, NOW_US),
+        record_codec.policy_activated_commitment("r1", "1.2.3", 2, NOW_US, "", "ann"),
         record_codec.policy_refused_commitment("r1", ["wrong"], NOW_US),
         record_codec.server_started_commitment("0.1.0", "key", NOW_US),
         record_codec.server_stopped_commitment("0.1.0", "stopped", NOW_US),
         record_codec.keys_purged_commitment(NOW_US, 3, NOW_US),
-        record_codec.policy_held_commitment("r1", "r2", ["acme.yaml: lost"], NOW_US),
+        record_codec.policy_held_commitment("r1", "r2", ["acme.yaml: lost"], NOW_US, "ann"),
         *outcome_records(),
         *control_records(),
     ]

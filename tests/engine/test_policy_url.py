@@ -21,6 +21,7 @@ from placet.policy.bundles.release import MANIFEST, make_release
 from placet.policy.bundles.removal_confirmation import RemovalConfirmation
 from placet.policy.bundles.signatures import SIGNATURES, signatures_of
 from placet.policy.files.archive import pack, unpack
+from placet.revisions.pushed import UNKNOWN_PUSHER, Pusher
 from placet.revisions.status import PolicyEventKind
 from tests.engine.test_managed import Clock, Memory, Supervised, until
 from tests.support.checked_policies import remember_checked_policies
@@ -41,6 +42,7 @@ class Address:
 
     def __init__(self) -> None:
         self.content: bytes | None = None
+        self.pusher = Pusher("token:ann", "ann@example.com")
         self.asked = 0
 
     def get(self, tag: str, wait_seconds: float) -> Download:
@@ -49,7 +51,7 @@ class Address:
         if self.content is None:
             raise DownloadError("cannot be read: the server answered with status 404")
         new_tag = str(hash(self.content))
-        return Download(None if tag == new_tag else self.content, new_tag, waits=False)
+        return Download(None if tag == new_tag else self.content, new_tag, waits=False, pusher=self.pusher)
 
 
 class Distributed(Supervised):
@@ -64,11 +66,13 @@ class Distributed(Supervised):
         self._cache = folder / "publisher"
         self.again()
 
-    def again(self) -> None:
+    def again(self, *, two_people: bool = False) -> None:
         """The policies of a process that starts now, with the disk and the memory of the one before."""
         assert self.memory is not None
         self.events.clear()
-        confirmation = RemovalConfirmation(self.memory, self.source.cache_dir, self.errors.append)
+        confirmation = RemovalConfirmation(
+            self.memory, self.source.cache_dir, self.errors.append, two_people=two_people
+        )
         published = Published(URL, self.address, self.public)
         self.policies = ManagedPolicies(
             self.source, self.engine, Clock(), self._note, self.errors.append, "test", confirmation, published
@@ -268,3 +272,55 @@ async def test_an_invalid_policy_is_refused_with_its_place(it: Distributed) -> N
         shutil.rmtree(it.rego_dir)  # it is not read
         await it.policies.check_now()
         assert it.policies.status().ready
+
+
+async def test_with_two_people_each_new_policy_is_held(it: Distributed) -> None:
+    assert it.memory is not None
+    it.publish()
+    async with it.running():
+        first = it.revision
+        assert it.policies.status().pusher.person == "ann@example.com"
+    it.again(two_people=True)
+    async with it.running():
+        assert (it.revision, it.policies.status().held_revision) == (first, "")  # it decided before
+        it.change()
+        it.publish()
+        await until(lambda: it.policies.status().held_revision)
+        second = it.policies.status().held_revision
+        status = it.policies.status()
+        assert (status.held_as, status.held_needs_people) == (f"two_people:{second}", True)
+        assert status.held_reasons == (
+            "policy_activation needs two people: ann@example.com published it, and another person must confirm it",
+        )
+        assert it.events[-1].pusher == it.address.pusher
+        it.memory.revisions.add(second)  # one person's confirmation of something else
+        await it.policies.check_now()
+        assert it.revision == first
+        it.memory.revisions.add(status.held_as)
+        await until(lambda: it.revision == second)
+    assert it.kinds == [PolicyEventKind.ACTIVATED, PolicyEventKind.HELD, PolicyEventKind.ACTIVATED]
+
+
+async def test_an_older_policy_needs_two_people_again(it: Distributed) -> None:
+    assert it.memory is not None
+    it.again(two_people=True)
+    old = it.publish()
+    async with it.running():
+        held = it.policies.status().held_revision
+        assert (it.revision, bool(held)) == ("", True)
+        it.memory.revisions.add(f"two_people:{held}")
+        await until(lambda: it.revision == held)
+        it.change()
+        it.publish()
+        await until(lambda: it.policies.status().held_as.startswith("two_people:"))
+        it.memory.revisions.add(it.policies.status().held_as)
+        await until(lambda: it.revision != held)
+        it.address.content, it.address.pusher = old, UNKNOWN_PUSHER
+        await until(lambda: it.policies.status().held_revision == held)
+        status = it.policies.status()
+        assert "@" in status.held_as
+        assert [reason.split(":")[0] for reason in status.held_reasons] == [
+            "policy_activation needs two people",
+            "it was created at 1970-01-01T00",
+        ]
+        assert "it is not known who published it" in status.held_reasons[0]

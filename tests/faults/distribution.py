@@ -43,11 +43,14 @@ class Published:
         self.url = f"{self.site}/{NAME}"
         self._created = 1_700_000_000
         self.build_seconds = 0.0
-        command = [sys.executable, "-m", "placet", "bundle-server", str(self.bundles), f"--listen={address}"]
-        command += [f"--push-token-file={self.token}", f"--verification-key={self.public}"]
-        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, env=environment())
+        self.process = subprocess.Popen(self.command(address), stderr=subprocess.PIPE, env=environment())
         assert self.process.stderr is not None
         assert b"serving" in self.process.stderr.readline()
+
+    def command(self, address: str) -> list[str]:
+        """The command that serves the bundles."""
+        command = [sys.executable, "-m", "placet", "bundle-server", str(self.bundles), f"--listen={address}"]
+        return [*command, f"--push-token-file={self.token}", f"--verification-key={self.public}"]
 
     def placet(self, *arguments: object) -> str:
         command = [sys.executable, "-m", "placet", *map(str, arguments)]

@@ -48,7 +48,7 @@ class Pair:
         self.env = TokenEnv()
         assert isinstance(self.env.ledger, MemoryLedger)
         self.reads = CountingLedger(self.env.ledger)
-        self.other = TokenDirectory(self.reads, self.env.clock, alone=alone)  # type: ignore[arg-type] # the part it uses
+        self.other = TokenDirectory(self.reads, self.env.clock, alone=alone)
 
     async def created(self) -> tuple[str, str]:
         text, token = await self.env.tokens.create(asked(), "ann")

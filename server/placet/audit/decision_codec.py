@@ -126,18 +126,19 @@ def invalid_request_commitment(
 
 
 def policy_activated_commitment(
-    revision: str, engine_version: str, tenants: int, recorded_at_us: int, git_commit: str = ""
+    revision: str, engine_version: str, tenants: int, recorded_at_us: int, git_commit: str = "", pushed_by: str = ""
 ) -> Commitment:
     """Return the record that this policy revision decides from now on.
 
     `tenants` is how many tenants have an agent_policy in it. `git_commit` is the commit of the policy folder; empty
-    when the folder is in no repository.
+    when the folder is in no repository. `pushed_by` is who published it; empty when that is not known.
     """
     fields = {
         "policy_revision": revision,
         "engine_version": engine_version,
         "tenants": tenants,
         "git_commit": git_commit,
+        **_pushed(pushed_by),
     }
     return _system(RecordKind.POLICY_ACTIVATED, fields, recorded_at_us)
 
@@ -153,15 +154,20 @@ def policy_refused_commitment(served_revision: str, problems: Sequence[str], rec
 
 
 def policy_held_commitment(
-    served_revision: str, held_revision: str, reasons: Sequence[str], recorded_at_us: int
+    served_revision: str, held_revision: str, reasons: Sequence[str], recorded_at_us: int, pushed_by: str = ""
 ) -> Commitment:
     """Return the record that a newer policy waits for a person's confirmation. `reasons` say why.
 
-    `served_revision` continues to decide.
+    `served_revision` continues to decide. `pushed_by` is who published the newer one; empty when that is not known.
     """
     part = orjson.dumps({"problems": [redact_text(reason) for reason in reasons[:DETAILS_MAX]]})
     fields = {"policy_revision": served_revision, "held_revision": held_revision, "problems": len(reasons)}
+    fields |= _pushed(pushed_by)
     return _system(RecordKind.POLICY_HELD, fields, recorded_at_us, {PROBLEMS: part})
+
+
+def _pushed(pushed_by: str) -> dict[str, str]:
+    return {"pushed_by": pushed_by} if pushed_by else {}
 
 
 def server_started_commitment(version: str, audit_key_id: str, recorded_at_us: int) -> Commitment:

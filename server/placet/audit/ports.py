@@ -58,8 +58,8 @@ class CommitLog(Protocol):
         ...
 
 
-class StateStore(Protocol):
-    """Reads the state that decisions depend on: rows and counters."""
+class RowReader(Protocol):
+    """Reads rows."""
 
     async def load(self, read_set: ReadSet) -> Snapshot:
         """Return the requested state as it was last committed."""
@@ -68,6 +68,10 @@ class StateStore(Protocol):
     async def list_rows(self, query: RowQuery) -> RowPage:
         """Return a page of rows, newest first. Raises InvalidRequestError for a wrong page_token."""
         ...
+
+
+class StateStore(RowReader, Protocol):
+    """Reads the state that decisions depend on: rows and counters."""
 
     async def tenants_with(self, table: StateTable, status: str) -> Sequence[str]:
         """Return the tenants that have a row with the status, sorted. "" is among them when a row belongs to no tenant.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from msgspec import Struct
 
@@ -14,18 +14,25 @@ if TYPE_CHECKING:
     from placet.identity.model import Principal
     from placet.kernel.clock import Clock
     from placet.tokens.directory import TokenDirectory
-    from placet.tokens.uses import TokenUses
 
 _NOT_WHOLE: Final = f"the access token was cut off or mistyped; send all of its {TOKEN_CHARS} characters"
 _UNKNOWN: Final = "the access token is unknown or was revoked; ask an admin for a new one"
 _EXPIRED: Final = "the access token has expired; ask an admin for a new one"
 
 
+class UseNotes(Protocol):
+    """Notes when access tokens are used."""
+
+    def note(self, token_id: str, now_us: int) -> None:
+        """Note that a token is used."""
+        ...
+
+
 class AccessTokenVerifier(Struct, frozen=True):
     """Looks tokens up by their SHA-256. How long that takes tells nothing about a token that a caller could guess."""
 
     directory: TokenDirectory
-    uses: TokenUses
+    uses: UseNotes
     clock: Clock
 
     async def principal(self, bearer: str, peer: str) -> Principal:

@@ -68,7 +68,7 @@ def _choices(field: FieldInfo) -> str:
 
 def _metavar(name: str, field: FieldInfo) -> str:
     if get_origin(field.annotation) is Literal:
-        return name.rpartition("_")[2].upper()
+        return min(name.rpartition("_")[2].upper(), "CHOICE", key=len)  # a wide column would cut off other flags
     if field.annotation is int:
         return "N"
     return "TEXT" if field.annotation in {str, SecretStr} else "PATH"

@@ -10,11 +10,11 @@ from placet.kernel.state import RowQuery
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from placet.audit.ports import StateStore
+    from placet.audit.ports import RowReader
     from placet.kernel.state import Row, StateTable
 
 
-async def rows_of(ledger: StateStore, table: StateTable, tenant: str, status: str) -> AsyncIterator[Row]:
+async def rows_of(ledger: RowReader, table: StateTable, tenant: str, status: str) -> AsyncIterator[Row]:
     """Yield every row of the tenant with the status. Tenant "" means rows that belong to no tenant.
 
     Raises LedgerUnavailableError when the rows cannot be read.

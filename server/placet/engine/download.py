@@ -17,7 +17,9 @@ import urllib3
 
 from placet import __version__
 from placet.kernel.errors import ConfigurationError
+from placet.policy.bundles.pushes import PUSHED_BY, pusher_of
 from placet.policy.bundles.release import RELEASE_BYTES_MAX
+from placet.revisions.pushed import UNKNOWN_PUSHER, Pusher
 
 if TYPE_CHECKING:
     from urllib3.response import BaseHTTPResponse
@@ -43,6 +45,7 @@ class Download:
     content: bytes | None
     tag: str
     waits: bool  # whether the server waits for a change, so that the next request may follow at once
+    pusher: Pusher = UNKNOWN_PUSHER  # who published it, as the server says
 
 
 class Releases(Protocol):
@@ -184,7 +187,9 @@ def _download(response: BaseHTTPResponse, tag: str, deadline: float) -> Download
         _require_bounded(len(content))
         if time.monotonic() > deadline:
             raise DownloadError(f"cannot be read: it was not complete within {DOWNLOAD_SECONDS_MAX:g} s")
-    return Download(bytes(content), response.headers.get("ETag", ""), waits)
+    return Download(
+        bytes(content), response.headers.get("ETag", ""), waits, pusher_of(response.headers.get(PUSHED_BY, ""))
+    )
 
 
 def _require_bounded(content_bytes: int) -> None:

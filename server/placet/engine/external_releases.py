@@ -30,9 +30,10 @@ if TYPE_CHECKING:
     from placet.engine.source import PolicyReader
     from placet.kernel.clock import Clock
     from placet.policy.bundles.bundle import Bundle
-    from placet.policy.bundles.removal_confirmation import Hold, RemovalConfirmation
-    from placet.revisions.status import PolicyEvent
+    from placet.policy.bundles.removal_confirmation import RemovalConfirmation
+    from placet.revisions.status import Hold, PolicyEvent
 
+CONFIRMATION_INTERVAL_SECONDS: Final = 1.0
 CHANGE_INTERVAL_SECONDS: Final = 0.1
 """Interval of the canary while OPA is expected to change its revision."""
 CHANGE_SECONDS_MAX: Final = 10.0
@@ -114,6 +115,7 @@ class ExternalReleases:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._watch_releases(), name="placet-policy-source")
             tasks.create_task(self._watch_engine(), name="placet-policy-engine")
+            tasks.create_task(self._watch_confirmation(), name="placet-policy-confirmation")
 
     async def close(self) -> None:
         """Close the connections."""
@@ -146,13 +148,23 @@ class ExternalReleases:
     async def _watch_releases(self) -> None:
         async for _ in self._reader.changes(self._on_error):
             async with self._loading:
-                held = self._status.held_as
-                if await self._reader.changed() or (held and await self._confirmation.confirmed(held)):
+                if await self._reader.changed() or await self._was_confirmed():
                     await self._reload()
                 else:
                     self._was_read()
             if self._accepted.newest is not None and not self._serves(self._accepted.newest.revision):
                 await self._look()
+
+    async def _watch_confirmation(self) -> None:
+        """Accept the held release soon after a person confirmed it on another replica."""
+        while True:
+            await asyncio.sleep(CONFIRMATION_INTERVAL_SECONDS)
+            if await self._was_confirmed():
+                await self.check_now()
+
+    async def _was_confirmed(self) -> bool:
+        held = self._status.held_as
+        return bool(held) and await self._confirmation.confirmed(held)
 
     async def _watch_engine(self) -> None:
         while True:
@@ -198,15 +210,15 @@ class ExternalReleases:
     async def _hold_of(self, bundle: Bundle, newest: Bundle | None) -> Hold:
         if newest is not None:
             lost = await self._confirmation.removals(newest.tree, bundle)
-        else:
-            previous = await self._confirmation.previous(self._root)
-            lost = await self._confirmation.removals_since(previous, bundle)
-        return await self._confirmation.hold(bundle, lost)
+            return await self._confirmation.hold(bundle, lost)
+        previous = await self._confirmation.previous(self._root)
+        lost = await self._confirmation.removals_since(previous, bundle)
+        return await self._confirmation.hold(bundle, lost, known=previous.matches(bundle))
 
     async def _hold(self, bundle: Bundle, hold: Hold) -> None:
         reported = self._status.held_revision == bundle.revision
         now = self._clock.wall_us()
-        self._status = self._status.with_held(bundle.revision, hold.reasons, now, hold.confirmed_as)
+        self._status = self._status.with_held(bundle.revision, hold, now)
         if self._served is None:  # people and agents are then distinguished by its tenants
             self._status = replace(self._status, tenants=tuple(sorted(bundle.agent_policies)))
         if not reported:
@@ -252,7 +264,12 @@ class ExternalReleases:
         self._accepted.serve(bundle.revision)
         tenants, now = tuple(sorted(bundle.agent_policies)), self._clock.wall_us()
         self._status = replace(
-            self._status, revision=bundle.revision, tenants=tenants, git_commit=bundle.git_commit, loaded_at_us=now
+            self._status,
+            revision=bundle.revision,
+            tenants=tenants,
+            git_commit=bundle.git_commit,
+            pusher=bundle.pusher,
+            loaded_at_us=now,
         )
         self._show()
         source = await self._confirmation.remember(bundle)

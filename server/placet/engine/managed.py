@@ -17,9 +17,8 @@ from placet.engine.source import PolicyFolder, PolicyReader, Source
 from placet.kernel.collector import keep_from_collector
 from placet.kernel.errors import PolicyInvalidError
 from placet.policy.bundles.bundle import bundle_of
-from placet.policy.bundles.removal_confirmation import Hold
 from placet.policy.checks.rules_apart import check_rules_apart
-from placet.revisions.status import EngineMode, PolicyEvent, PolicyEventKind, PolicyStatus, event_of
+from placet.revisions.status import EngineMode, Hold, PolicyEvent, PolicyEventKind, PolicyStatus, event_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from placet.policy.files.tree import PolicyTree
 
 CANARY_INTERVAL_SECONDS: Final = 1.0
+CONFIRMATION_INTERVAL_SECONDS: Final = 1.0
 CANARY_MISSES_MAX: Final = 3
 """Failed canaries in a row before OPA is restarted: one may coincide with a pause of the machine."""
 RESTART_BACKOFF_SECONDS: Final = (0.0, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
@@ -105,6 +105,7 @@ class ManagedPolicies:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._watch_source(), name="placet-policy-source")
             tasks.create_task(self._watch_engine(), name="placet-policy-engine")
+            tasks.create_task(self._watch_confirmation(), name="placet-policy-confirmation")
 
     async def close(self) -> None:
         """Stop OPA."""
@@ -144,7 +145,8 @@ class ManagedPolicies:
             await self._activate(bundle, commit)
             return True
         previous = await self._confirmation.previous(self._source.rego_dir)
-        hold = await self._confirmation.hold(bundle, await self._confirmation.removals_since(previous, bundle))
+        lost = await self._confirmation.removals_since(previous, bundle)
+        hold = await self._confirmation.hold(bundle, lost, known=previous.matches(bundle))
         if hold.reasons and previous.tree is not None:
             await self._serve_previous(previous.tree)
         elif not hold.reasons and previous.incomparable and not previous.matches(bundle):
@@ -196,6 +198,7 @@ class ManagedPolicies:
             confirmed_at_us=now,
             tenants=tuple(sorted(bundle.agent_policies)),
             git_commit=commit,
+            pusher=bundle.pusher,
         )
         self._serving.set()
         keep_from_collector()
@@ -209,7 +212,7 @@ class ManagedPolicies:
         """Keep the served policy until a person confirms the newest. Reports this once."""
         reported = self._status.held_revision == revision
         now = self._clock.wall_us()
-        self._status = self._status.with_held(revision, hold.reasons, now, hold.confirmed_as)
+        self._status = self._status.with_held(revision, hold, now)
         self._seen()
         if not reported:
             await self._report(PolicyEventKind.HELD, "\n".join(hold.reasons))
@@ -257,6 +260,13 @@ class ManagedPolicies:
         """Whether a person confirmed the held policy, perhaps on another replica."""
         held = self._status.held_as
         return bool(held) and self._confirmation is not None and await self._confirmation.confirmed(held)
+
+    async def _watch_confirmation(self) -> None:
+        """Serve the held policy soon after a person confirmed it on another replica."""
+        while True:
+            await asyncio.sleep(CONFIRMATION_INTERVAL_SECONDS)
+            if await self._was_confirmed():
+                await self.check_now()
 
     def _seen(self) -> None:
         if self._served is not None:

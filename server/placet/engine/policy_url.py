@@ -12,6 +12,7 @@ from placet.policy.bundles.bundle import Bundle, bundle_of, unchecked_bundle
 from placet.policy.bundles.release import read_release
 from placet.policy.bundles.signatures import read_verification_keys
 from placet.policy.checks.rules_apart import check_rules_apart
+from placet.revisions.pushed import UNKNOWN_PUSHER
 from placet.scheduling.daemon_thread import run_in_daemon_thread
 
 if TYPE_CHECKING:
@@ -34,6 +35,14 @@ class Published:
     url: str
     releases: Releases
     verification_key: Path | None  # PEM with one or more public keys; None: releases need no signature
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """The result of one request to the address."""
+
+    waits: bool = False  # whether it waits for a change, so that it may be asked again at once
+    changed: bool = False  # whether it had another release
 
 
 class Build(Protocol):
@@ -63,6 +72,7 @@ class PolicyUrl:
         self._build = build
         self._on_cache_refused = on_cache_refused
         self._content: bytes | None = None  # the newest that was received completely
+        self._pusher = UNKNOWN_PUSHER  # of that
         self._tag = ""
         self._outcome: Bundle | PolicyInvalidError | None = None  # what `_content` gave; None: not known yet
         self._fresh = False  # whether the address was asked since the last `bundle`
@@ -73,12 +83,13 @@ class PolicyUrl:
         while True:
             began = loop.time()
             try:
-                waits = await self._poll(self._source.confirm_interval_seconds)
+                asked = await self._poll(self._source.confirm_interval_seconds)
             except Exception as error:  # noqa: BLE001 - the next request may succeed
                 on_error(error)
-                waits = False
+                asked = _Asked()
+            took = loop.time() - began
             yield
-            if not waits or loop.time() - began < POLL_SECONDS:
+            if not asked.waits or not (asked.changed or took >= POLL_SECONDS):
                 await asyncio.sleep(min(POLL_SECONDS, self._source.confirm_interval_seconds))
 
     async def changed(self) -> bool:
@@ -116,8 +127,8 @@ class PolicyUrl:
             raise PolicyUnreadableError([Diagnostic(self._published.url, "changed while it was read")])
         return self._outcome
 
-    async def _poll(self, wait_seconds: float) -> bool:
-        """Ask the address once. Returns whether it waits for changes, so that it may be asked again at once."""
+    async def _poll(self, wait_seconds: float) -> _Asked:
+        """Ask the address once."""
         published, tag = self._published, self._tag
         try:
             received: Download = await run_in_daemon_thread(
@@ -127,19 +138,22 @@ class PolicyUrl:
             self._tag, self._content = "", None
             self._outcome = PolicyUnreadableError([Diagnostic(published.url, str(error))])
             self._fresh = True
-            return False
+            return _Asked()
         self._fresh = True
+        changed = received.content is not None and received.content != self._content
         if received.content is not None:
             self._tag = received.tag
-            if received.content != self._content:
-                self._content, self._outcome = received.content, None
-        return received.waits
+            if changed:
+                self._content, self._pusher, self._outcome = received.content, received.pusher, None
+        return _Asked(received.waits, changed)
 
     async def _evaluate(self, content: bytes, needed: Collection[str]) -> Bundle | PolicyInvalidError:
         """Return the bundle of a release, or why it is not served. Raises ConfigurationError and OSError."""
         refused: list[Path] = []
+        pusher = self._pusher
         try:
-            return await asyncio.to_thread(self._bundle, content, needed, refused.append)
+            bundle = await asyncio.to_thread(self._bundle, content, needed, refused.append)
+            return replace(bundle, pusher=pusher)
         except PolicyInvalidError as error:
             where = Diagnostic(self._published.url, "is not served", "publish a bundle that passes the checks")
             return type(error)([where, *error.problems])

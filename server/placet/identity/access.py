@@ -82,3 +82,8 @@ ACCESS: Final[dict[str, Access]] = {
     "ControlService.GetPermitKeys": _row(*_ANY, tenant=_NONE),
 }
 """``Service.Method`` -> who may call it."""
+
+PUSH_BUNDLE: Final = _row(_AUTHOR, _ADMIN, tenant=TenantUse.EVERY)
+"""Who may give a bundle server a policy: it holds the rules of every tenant."""
+READ_BUNDLE: Final = _row(_OPERATOR, _AUDITOR, _AUTHOR, _ADMIN, tenant=_NONE)
+"""Who may read a bundle with the own credential. Servers and OPAs have a token of the bundle server."""

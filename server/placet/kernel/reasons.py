@@ -9,6 +9,7 @@ from placet.kernel.limits import AUTONOMY_RULES_MAX, KILL_SWITCHES_MAX, SHARED_K
 NOTHING_WAS_ALLOWED: Final = "NOTHING_WAS_ALLOWED"
 SECOND_PERSON_NEEDED: Final = "SECOND_PERSON_NEEDED"
 PEOPLE_NEEDED: Final = "PEOPLE_NEEDED"
+PUBLISHER_MAY_NOT_CONFIRM: Final = "PUBLISHER_MAY_NOT_CONFIRM"
 CONCERNED_MAY_NOT_CHANGE: Final = "CONCERNED_MAY_NOT_CHANGE"
 AGENT_MAY_NOT_CHANGE: Final = "AGENT_MAY_NOT_CHANGE"
 KILL_SWITCHES_FULL: Final = "KILL_SWITCHES_FULL"
@@ -34,6 +35,7 @@ REFUSALS: Final = {
     NOTHING_WAS_ALLOWED: "the decision did not allow the action, so there is no outcome to report",
     SECOND_PERSON_NEEDED: "you already requested this change; a different person must request the same within one hour",
     PEOPLE_NEEDED: "this change needs two people, and the credential is a program's; use people's credentials",
+    PUBLISHER_MAY_NOT_CONFIRM: "you published this policy; a different person must confirm it",
     CONCERNED_MAY_NOT_CHANGE: "this control limits you or one of your runs; a different person must change it",
     AGENT_MAY_NOT_CHANGE: "an agent may not loosen a control; a person must change it",
     KILL_SWITCHES_FULL: f"limit of {KILL_SWITCHES_MAX} kill switches reached; clear unused ones, or set a wider one",

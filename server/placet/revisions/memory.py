@@ -75,7 +75,7 @@ class LedgerMemory:
     async def _activated(self, event: PolicyEvent) -> tuple[Commitment, None]:
         now_us = self.clock.wall_us()
         record = policy_activated_commitment(
-            event.revision, event.engine_version, event.tenants, now_us, event.git_commit
+            event.revision, event.engine_version, event.tenants, now_us, event.git_commit, event.pusher.name
         )
         if event.source is None:
             return record, None

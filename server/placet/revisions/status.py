@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
+from placet.revisions.pushed import UNKNOWN_PUSHER, Pusher
+
 _SECOND_US: Final = 1_000_000
 
 
@@ -31,6 +33,18 @@ class SlowPack:
     ended: bool
     """Whether it ended within the time limit of a query. Otherwise `seconds` is that limit."""
     input_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Why a policy must be confirmed; no reasons when it may decide."""
+
+    reasons: tuple[str, ...] = ()
+    confirmed_as: str = ""
+    """The name under which its confirmation is stored; "" for the revision."""
+    pusher: Pusher = UNKNOWN_PUSHER
+    needs_people: bool = False
+    """Whether two people must agree: who published it and another one, or two who confirm it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +82,12 @@ class PolicyStatus:
     """The name under which a confirmation of the held policy is stored, see `placet.revisions.memory`."""
     held_since_us: int = 0
     held_reasons: tuple[str, ...] = ()
+    held_pusher: Pusher = UNKNOWN_PUSHER
+    """Who published the held policy."""
+    held_needs_people: bool = False
+    """Whether a confirmation of the held policy needs two people, of whom one may have published it."""
+    pusher: Pusher = UNKNOWN_PUSHER
+    """Who published the served revision."""
     slow_packs: tuple[SlowPack, ...] = ()
     """Packs of the served revision that were slow, each with its slowest input, the slowest first."""
 
@@ -90,18 +110,23 @@ class PolicyStatus:
         """Whether no policy is served because the only one waits for confirmation."""
         return bool(self.held_revision) and not self.revision
 
-    def with_held(self, revision: str, reasons: tuple[str, ...], now_us: int, confirmed_as: str = "") -> PolicyStatus:
-        """Return the status with the newest policy held until a person confirms it.
-
-        The confirmation is stored under the revision, or under the name `confirmed_as`.
-        """
+    def with_held(self, revision: str, hold: Hold, now_us: int) -> PolicyStatus:
+        """Return the status with the newest policy held until a person confirms it."""
         since = self.held_since_us if revision == self.held_revision else now_us
-        cleared, name = self.without_problems(), confirmed_as or revision
-        return replace(cleared, held_revision=revision, held_as=name, held_since_us=since, held_reasons=reasons)
+        return replace(
+            self.without_problems(),
+            held_revision=revision,
+            held_as=hold.confirmed_as or revision,
+            held_since_us=since,
+            held_reasons=hold.reasons,
+            held_pusher=hold.pusher,
+            held_needs_people=hold.needs_people,
+        )
 
     def without_held(self) -> PolicyStatus:
         """Return the status without a held policy."""
-        return replace(self, held_revision="", held_as="", held_since_us=0, held_reasons=())
+        none = replace(self, held_revision="", held_as="", held_since_us=0, held_reasons=())
+        return replace(none, held_pusher=UNKNOWN_PUSHER, held_needs_people=False)
 
     def with_error(self, why: str, now_us: int) -> PolicyStatus:
         """Return the status after the newest policy was refused. `why` says what is wrong with it."""
@@ -185,6 +210,8 @@ class PolicyEvent:
     held_revision: str = ""
     source: ServedSource | None = None
     """The files that are served from now on."""
+    pusher: Pusher = UNKNOWN_PUSHER
+    """Who published the revision that is served or held."""
 
 
 def event_of(
@@ -201,4 +228,5 @@ def event_of(
         status.decides_until_us,
         status.held_revision,
         source,
+        status.held_pusher if kind is PolicyEventKind.HELD else status.pusher,
     )

@@ -244,14 +244,18 @@ class PolicyStatus:
     data_dir_free_bytes: int
     """Free bytes on the file system of the data directory."""
     held_revision: str
-    """The newest policy, if it waits for `ControlClient.confirm_policy` because it lost restrictions. Else empty."""
+    """The newest policy, if it waits for `ControlClient.confirm_policy`. Else empty."""
     held_since: datetime | None
     held_reasons: tuple[str, ...]
-    """The restrictions that the held policy lost, each with its file."""
+    """Why it waits: the restrictions that it lost, each with its file, its age, and who must confirm it."""
     slow_packs: tuple[SlowPack, ...] = ()
     """Rule packs that took long for an input, each with its slowest input, the slowest first."""
     issuers_unreadable: tuple[str, ...] = ()
     """Issuers of JWTs whose keys cannot be read now, each with the cause and until when its last keys count."""
+    pushed_by: str = ""
+    """Who published the policy that decides now. Empty if it is not known."""
+    held_pushed_by: str = ""
+    """Who published the held policy. Empty if it is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,3 +268,5 @@ class PolicyConfirmed:
     """The revision that decides now."""
     last_error: str
     """Why the confirmed policy does not decide. Empty if it does."""
+    pending_request: ControlRequest | None = None
+    """The request that waits for a second person, if two must confirm the policy. None if it is confirmed."""

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
 
     from placet.server.core import Core
-    from placet.server.observer import ServerObserver
     from placet.server.parts.approvals import ApprovalParts
 
     Loop = Callable[[], Coroutine[object, object, None]]
@@ -80,10 +79,10 @@ def loops_of_one_process(core: Core, approvals: ApprovalParts) -> list[Loop]:
 
 
 def run_in_background(
-    stack: contextlib.AsyncExitStack, observer: ServerObserver, loops: Sequence[Loop]
+    stack: contextlib.AsyncExitStack, on_error: Callable[[BaseException], None], loops: Sequence[Loop]
 ) -> asyncio.Task[None]:
-    """Run the loops until the stack closes. The task ends only when one of them fails."""
-    background = asyncio.create_task(run_all(loops, observer.error))
+    """Run the loops until the stack closes. The task ends only when one of them fails, which `on_error` receives."""
+    background = asyncio.create_task(run_all(loops, on_error))
 
     async def cancel() -> None:
         background.cancel()

@@ -49,7 +49,7 @@ async def open_server(settings: Settings) -> AsyncIterator[RunningServer]:
         approvals = build_approvals(core.ledger, core.policies, clock, observer, notify=bool(settings.webhook_url))
         rpc = Rpc(core, approvals)
         loops = [approvals.hub.run, *loops_of_each_process(core), *loops_of_one_process(core, approvals)]
-        background = run_in_background(stack, observer, loops)
+        background = run_in_background(stack, observer.error, loops)
         rpc.close_queues_with(stack)
         http_address = await serve_http(stack, core)
         address = await rpc.start(stack, settings.listen, settings.mtls_listen)

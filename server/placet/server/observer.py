@@ -200,7 +200,7 @@ class ServerObserver:
         """Report an event of the policy: to log and metrics, and to the trail where it must be audited."""
         needs_attention = event.kind in WARNING_EVENTS
         write = self.log.warning if needs_attention else self.log.info
-        write(f"policy {event.kind}", revision=event.revision, detail=event.detail, **_decides(event))
+        write(f"policy {event.kind}", revision=event.revision, detail=event.detail, **_decides(event), **_pushed(event))
         now_us = self._clock.wall_us()
         match event.kind:
             case PolicyEventKind.ACTIVATED:
@@ -212,7 +212,7 @@ class ServerObserver:
                 await self._record(policy_refused_commitment(event.revision, event.detail.splitlines(), now_us))
             case PolicyEventKind.HELD:
                 held, lost = event.held_revision, event.detail.splitlines()
-                await self._record(policy_held_commitment(event.revision, held, lost, now_us))
+                await self._record(policy_held_commitment(event.revision, held, lost, now_us, event.pusher.name))
             case PolicyEventKind.CACHE_REFUSED:
                 self.metrics.cache_refused.inc()
             case PolicyEventKind.ENGINE_RESTARTED:
@@ -333,6 +333,12 @@ def _denied_until_confirmed(revision: str) -> str:
 
 async def _ignore(_event: PolicyEvent) -> None:
     """Do nothing: the default until the ledger is open."""
+
+
+def _pushed(event: PolicyEvent) -> dict[str, str]:
+    """Return the log field of who published the policy that is served or held, when it is known."""
+    known = event.pusher.name and event.kind in {PolicyEventKind.ACTIVATED, PolicyEventKind.HELD}
+    return {"pushed_by": event.pusher.name} if known else {}
 
 
 def _decides(event: PolicyEvent) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from placet.kernel.errors import ConfigurationError
 from placet.signing.keys import PRIVATE_NAME
@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     from placet.kernel.clock import Clock
     from placet.signing.keys import PublicKeys, SigningKey, Verifier
     from placet.storage.ledger import ThreadedLedger
+    from placet.storage.sql.reader import Reader
     from placet.storage.sql.readers.audit_log_reader import LoggedRecord, LogQuery
+
+Result = TypeVar("Result")
 
 
 class Database(Protocol):
@@ -72,6 +75,10 @@ class Database(Protocol):
 
     def log(self, query: LogQuery) -> list[LoggedRecord]:
         """Return records of any kind, newest first."""
+        ...
+
+    def read(self, work: Callable[[Reader], Result]) -> Result:
+        """Run the work on a new connection that only reads, also while a server runs."""
         ...
 
     def key_ids(self, writer: str) -> Mapping[str, str]:
@@ -148,6 +155,12 @@ class SqliteDatabase:
 
         return export_checkpoints(self.path)
 
+    def read(self, work: Callable[[Reader], Result]) -> Result:
+        """Run the work on the file."""
+        from placet.storage.sqlite.offline import read_file  # noqa: PLC0415 - not for a look at the schema
+
+        return read_file(self.path, work)
+
     def log(self, query: LogQuery) -> list[LoggedRecord]:
         """Return the records in the file."""
         from placet.storage.sqlite.offline import log_of  # noqa: PLC0415 - likewise
@@ -212,6 +225,12 @@ class PostgresDatabase:
         from placet.storage.postgres.offline import export_url_checkpoints  # noqa: PLC0415 - likewise
 
         return export_url_checkpoints(self.url)
+
+    def read(self, work: Callable[[Reader], Result]) -> Result:
+        """Run the work in a new session."""
+        from placet.storage.postgres.offline import read_url  # noqa: PLC0415 - the driver, where it is needed
+
+        return read_url(self.url, work)
 
     def log(self, query: LogQuery) -> list[LoggedRecord]:
         """Return the records of all replicas."""

@@ -21,7 +21,7 @@ from placet.tokens.documents import ACTIVE, VERSION_KEY, read_token
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from placet.audit.ports import StateStore
+    from placet.audit.ports import RowReader
     from placet.kernel.clock import Clock
     from placet.tokens.model import AccessToken
 
@@ -50,7 +50,7 @@ class TokenDirectory:
     this one runs.
     """
 
-    def __init__(self, ledger: StateStore, clock: Clock, *, alone: bool) -> None:
+    def __init__(self, ledger: RowReader, clock: Clock, *, alone: bool) -> None:
         self._ledger = ledger
         self._clock = clock
         self.alone = alone

@@ -95,7 +95,7 @@ class GetPolicyStatusRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class GetPolicyStatusResponse(_message.Message):
-    __slots__ = ("ready", "policy_revision", "loaded_at", "confirmed_at", "engine_mode", "engine_version", "engine_restarts", "tenants", "reloads_accepted", "reloads_refused", "last_error", "last_error_at", "serving", "not_serving_reasons", "refused_since", "unseen_since", "decides_until", "stale", "git_commit", "store_error", "data_dir_free_bytes", "held_revision", "held_since", "held_reasons", "slow_packs", "issuers_unreadable")
+    __slots__ = ("ready", "policy_revision", "loaded_at", "confirmed_at", "engine_mode", "engine_version", "engine_restarts", "tenants", "reloads_accepted", "reloads_refused", "last_error", "last_error_at", "serving", "not_serving_reasons", "refused_since", "unseen_since", "decides_until", "stale", "git_commit", "store_error", "data_dir_free_bytes", "held_revision", "held_since", "held_reasons", "slow_packs", "issuers_unreadable", "pushed_by", "held_pushed_by")
     READY_FIELD_NUMBER: _ClassVar[int]
     POLICY_REVISION_FIELD_NUMBER: _ClassVar[int]
     LOADED_AT_FIELD_NUMBER: _ClassVar[int]
@@ -122,6 +122,8 @@ class GetPolicyStatusResponse(_message.Message):
     HELD_REASONS_FIELD_NUMBER: _ClassVar[int]
     SLOW_PACKS_FIELD_NUMBER: _ClassVar[int]
     ISSUERS_UNREADABLE_FIELD_NUMBER: _ClassVar[int]
+    PUSHED_BY_FIELD_NUMBER: _ClassVar[int]
+    HELD_PUSHED_BY_FIELD_NUMBER: _ClassVar[int]
     ready: bool
     policy_revision: str
     loaded_at: _timestamp_pb2.Timestamp
@@ -148,7 +150,9 @@ class GetPolicyStatusResponse(_message.Message):
     held_reasons: _containers.RepeatedScalarFieldContainer[str]
     slow_packs: _containers.RepeatedCompositeFieldContainer[SlowPack]
     issuers_unreadable: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, ready: _Optional[bool] = ..., policy_revision: _Optional[str] = ..., loaded_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., confirmed_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., engine_mode: _Optional[_Union[EngineMode, str]] = ..., engine_version: _Optional[str] = ..., engine_restarts: _Optional[int] = ..., tenants: _Optional[_Iterable[str]] = ..., reloads_accepted: _Optional[int] = ..., reloads_refused: _Optional[int] = ..., last_error: _Optional[str] = ..., last_error_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., serving: _Optional[bool] = ..., not_serving_reasons: _Optional[_Iterable[str]] = ..., refused_since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., unseen_since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., decides_until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., stale: _Optional[bool] = ..., git_commit: _Optional[str] = ..., store_error: _Optional[str] = ..., data_dir_free_bytes: _Optional[int] = ..., held_revision: _Optional[str] = ..., held_since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., held_reasons: _Optional[_Iterable[str]] = ..., slow_packs: _Optional[_Iterable[_Union[SlowPack, _Mapping]]] = ..., issuers_unreadable: _Optional[_Iterable[str]] = ...) -> None: ...
+    pushed_by: str
+    held_pushed_by: str
+    def __init__(self, ready: _Optional[bool] = ..., policy_revision: _Optional[str] = ..., loaded_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., confirmed_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., engine_mode: _Optional[_Union[EngineMode, str]] = ..., engine_version: _Optional[str] = ..., engine_restarts: _Optional[int] = ..., tenants: _Optional[_Iterable[str]] = ..., reloads_accepted: _Optional[int] = ..., reloads_refused: _Optional[int] = ..., last_error: _Optional[str] = ..., last_error_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., serving: _Optional[bool] = ..., not_serving_reasons: _Optional[_Iterable[str]] = ..., refused_since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., unseen_since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., decides_until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., stale: _Optional[bool] = ..., git_commit: _Optional[str] = ..., store_error: _Optional[str] = ..., data_dir_free_bytes: _Optional[int] = ..., held_revision: _Optional[str] = ..., held_since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., held_reasons: _Optional[_Iterable[str]] = ..., slow_packs: _Optional[_Iterable[_Union[SlowPack, _Mapping]]] = ..., issuers_unreadable: _Optional[_Iterable[str]] = ..., pushed_by: _Optional[str] = ..., held_pushed_by: _Optional[str] = ...) -> None: ...
 
 class SlowPack(_message.Message):
     __slots__ = ("pack", "tool", "tenant", "milliseconds", "ended", "input_bytes")
@@ -177,14 +181,16 @@ class ConfirmPolicyRequest(_message.Message):
     def __init__(self, policy_revision: _Optional[str] = ..., actor: _Optional[_Union[_person_pb2.Person, _Mapping]] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class ConfirmPolicyResponse(_message.Message):
-    __slots__ = ("activated", "policy_revision", "last_error")
+    __slots__ = ("activated", "policy_revision", "last_error", "pending_request")
     ACTIVATED_FIELD_NUMBER: _ClassVar[int]
     POLICY_REVISION_FIELD_NUMBER: _ClassVar[int]
     LAST_ERROR_FIELD_NUMBER: _ClassVar[int]
+    PENDING_REQUEST_FIELD_NUMBER: _ClassVar[int]
     activated: bool
     policy_revision: str
     last_error: str
-    def __init__(self, activated: _Optional[bool] = ..., policy_revision: _Optional[str] = ..., last_error: _Optional[str] = ...) -> None: ...
+    pending_request: ControlRequest
+    def __init__(self, activated: _Optional[bool] = ..., policy_revision: _Optional[str] = ..., last_error: _Optional[str] = ..., pending_request: _Optional[_Union[ControlRequest, _Mapping]] = ...) -> None: ...
 
 class ListAgentsRequest(_message.Message):
     __slots__ = ("tenant",)

@@ -201,8 +201,8 @@ class ControlServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ConfirmPolicy(self, request, context):
-        """Confirms a policy that is held because it removes restrictions. The policy then decides on all replicas,
-        permanently.
+        """Confirms a policy that is held because it removes restrictions, is older than a served one, or needs two people. The
+        policy then decides on all replicas, permanently.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -68,11 +68,11 @@ async def open_supervised(settings: Settings, metrics_dir: Path | None) -> Async
         approvals = build_approvals(core.ledger, policies, clock, observer, notify=bool(settings.webhook_url))
         relaying = periodic(POLICY_STATUS_SECONDS, relay.relay, observer)
         loops = [*loops_of_each_process(core), *loops_of_one_process(core, approvals), relaying]
-        background = run_in_background(stack, observer, loops)
+        background = run_in_background(stack, observer.error, loops)
         supervisor = _supervisor(core, relay, address, mtls_address, metrics_dir)
         stack.push_async_callback(supervisor.stop)
         await supervisor.start()
-        keeping = run_in_background(stack, observer, [supervisor.run])
+        keeping = run_in_background(stack, observer.error, [supervisor.run])
         http_address = await serve_http(stack, core)
         _write_address_file(stack, supervisor, core, address)
         revision = policies.status().revision

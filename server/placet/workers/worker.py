@@ -37,13 +37,15 @@ async def open_worker(settings: Settings, begin: Begin, end: socket.socket) -> A
     async with contextlib.AsyncExitStack() as stack:
         link = SupervisorLink(await Channel.over(end), observer)
         policies = _policies(settings, clock, observer, link)
-        following = run_in_background(stack, observer, [link.run])  # the last to stop: a draining worker decides too
+        following = run_in_background(
+            stack, observer.error, [link.run]
+        )  # the last to stop: a draining worker decides too
         core = await start_core(stack, settings, clock, observer, policies)
         if not settings.database_url.get_secret_value():
             link.share_events(core.ledger)
         approvals = build_approvals(core.ledger, policies, clock, observer, notify=bool(settings.webhook_url))
         rpc = Rpc(core, approvals)
-        background = run_in_background(stack, observer, [approvals.hub.run, *loops_of_each_process(core)])
+        background = run_in_background(stack, observer.error, [approvals.hub.run, *loops_of_each_process(core)])
         rpc.close_queues_with(stack)
         address = await rpc.start(stack, begin.listen, begin.mtls_listen, share_port=True)
         stack.callback(link.stopping)

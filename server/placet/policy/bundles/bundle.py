@@ -29,6 +29,7 @@ from placet.policy.rego.hardening import hardened
 from placet.policy.rego.tokens import forget_tokens
 from placet.policy.toolchain.binary import opa_version
 from placet.policy.toolchain.process import run
+from placet.revisions.pushed import UNKNOWN_PUSHER, Pusher
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -56,6 +57,7 @@ class Bundle:
     content: bytes
     tree: PolicyTree | None = None  # the files that it was built from
     git_commit: str = ""  # of the policy folder, as far as it is known
+    pusher: Pusher = UNKNOWN_PUSHER  # who published its release
     created_at_us: int = 0  # when it was released, in wall-clock microseconds; 0 for one that was built from a folder
 
 

@@ -19,7 +19,7 @@ from placet.policy.bundles.removals import find_removals
 from placet.policy.files.archive import ArchiveError, pack, unpack
 from placet.policy.files.tenant_files import parse_tenants
 from placet.policy.files.tree import CONFIG, digest_of, tree_of
-from placet.revisions.status import ServedSource
+from placet.revisions.status import Hold, ServedSource
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -28,18 +28,13 @@ if TYPE_CHECKING:
     from placet.policy.bundles.bundle import Bundle
     from placet.policy.files.tree import PolicyTree
     from placet.revisions.ports import PolicyMemory
+    from placet.revisions.pushed import Pusher
     from placet.tenants.policy import TenantPolicy
 
 
-@dataclass(frozen=True, slots=True)
-class Hold:
-    """Why a policy must be confirmed; no reasons when it may decide."""
-
-    reasons: tuple[str, ...] = ()
-    confirmed_as: str = ""  # the name of the confirmation; "" for the revision
-
-
 SUFFIX: Final = ".source.tgz"
+TWO_PEOPLE: Final = "two_people:"
+"""Begins the name of a confirmation by two people. One by a single person does not count where two are needed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +61,20 @@ class RemovalConfirmation:
     """Compares new policies with the served one, for one replica."""
 
     def __init__(
-        self, memory: PolicyMemory, folder: Path, on_error: Callable[[BaseException], None], *, enabled: bool = True
+        self,
+        memory: PolicyMemory,
+        folder: Path,
+        on_error: Callable[[BaseException], None],
+        *,
+        enabled: bool = True,
+        two_people: bool = False,
     ) -> None:
         """Prepare comparisons. The copies are stored in `folder`, and `on_error` receives a failure to store one.
 
-        When `enabled` is false, no policy must be confirmed, but the copies are stored for a later comparison.
+        When `enabled` is false, no policy must be confirmed because of what it lost, but the copies are stored for a
+        later comparison. With `two_people` every policy that did not decide before needs two people.
         """
+        self._two_people = two_people
         self._memory = memory
         self._enabled = enabled
         self._folder = folder
@@ -102,25 +105,32 @@ class RemovalConfirmation:
         removals = await asyncio.to_thread(_removals, served, new.tree, tenants, new.agent_policies)
         return () if removals and await self.confirmed(new.revision) else removals
 
-    async def hold(self, new: Bundle, lost: tuple[str, ...]) -> Hold:
-        """Return why `new` must be confirmed: what it lost, and that it is older than the newest release served before.
+    async def hold(self, new: Bundle, lost: tuple[str, ...], *, known: bool = False) -> Hold:
+        """Return why `new` must be confirmed: what it lost, that it is older than the newest release, and two people.
 
-        A bundle that does not say when it was created is never older. Raises PolicyUnreadableError when the ledger does
-        not answer, because it is then unknown.
+        `known` says that the same files decided before. A bundle that does not say when it was created is never older.
+        Raises PolicyUnreadableError when the ledger does not answer, because it is then unknown.
         """
+        older, name = await self._older(new)
+        reasons = (*older, *lost)
+        if self._two_people and not known:
+            name = f"{TWO_PEOPLE}{name or new.revision}"
+            held = Hold((_people_needed(new.pusher), *reasons), name, new.pusher, needs_people=True)
+            return Hold() if await self.confirmed(name) else held
+        if not older:
+            return Hold(lost, "", new.pusher)
+        return Hold() if await self.confirmed(name) else Hold(reasons, name, new.pusher)
+
+    async def _older(self, new: Bundle) -> tuple[tuple[str, ...], str]:
+        """Return that the bundle is older than the newest release that was served, and the name to confirm it by."""
         if not new.created_at_us:
-            return Hold(lost)
+            return (), ""
         newest_us = max(self._newest_release_us, await self._newest_release())
         if new.created_at_us >= newest_us:
-            return Hold(lost)
-        name = f"{new.revision}@{newest_us}"
-        if await self.confirmed(name):
-            return Hold()
+            return (), ""
         created, newest = rfc3339(new.created_at_us), rfc3339(newest_us)
-        return Hold(
-            (f"it was created at {created}, before the newest policy that was served, which is of {newest}", *lost),
-            name,
-        )
+        older = f"it was created at {created}, before the newest policy that was served, which is of {newest}"
+        return (older,), f"{new.revision}@{newest_us}"
 
     def note_release(self, served: Bundle) -> None:
         """Remember in this process when a served release was created."""
@@ -198,6 +208,13 @@ class RemovalConfirmation:
         if tree is None:
             errors.append(f"the content of {path} does not match its name; check who can write there")
         return tree
+
+
+def _people_needed(pusher: Pusher) -> str:
+    if pusher.person:
+        return f"policy_activation needs two people: {pusher.person} published it, and another person must confirm it"
+    by = f"the program {pusher.caller} published it" if pusher.caller else "it is not known who published it"
+    return f"policy_activation needs two people: {by}, so two people must confirm it"
 
 
 def _unpacked(content: bytes, digest: str, rego_dir: Path) -> PolicyTree | None:

@@ -15,6 +15,7 @@ from placet.sdk._wire.controls import (
     autonomy_to_proto,
     budget_counter_from_proto,
     budget_from_proto,
+    control_request_from_proto,
     kill_scope_to_proto,
     kill_switch_from_proto,
     kill_switch_set_from_proto,
@@ -88,12 +89,16 @@ class ControlClient(BaseClient):
     def confirm_policy(
         self, policy_revision: str, *, actor: str = "", reason: str, timeout: float = CONFIRM_TIMEOUT_SECONDS
     ) -> PolicyConfirmed:
-        """Confirm the policy that waits as `PolicyStatus.held_revision`: it then decides on all replicas, for good."""
+        """Confirm the policy that waits as `PolicyStatus.held_revision`: it then decides on all replicas, for good.
+
+        If two people must confirm it, the first confirmation only requests it: see `PolicyConfirmed.pending_request`.
+        """
         message = control_pb2.ConfirmPolicyRequest(actor=actor_to_proto(actor))
         request = set_fields(message, "", policy_revision=policy_revision, reason=reason)
         parse = control_pb2.ConfirmPolicyResponse.FromString
         response = self._channel.change(methods.CONFIRM_POLICY, request, parse, timeout)
-        return PolicyConfirmed(response.activated, response.policy_revision, response.last_error)
+        pending = control_request_from_proto(response.pending_request) if response.HasField("pending_request") else None
+        return PolicyConfirmed(response.activated, response.policy_revision, response.last_error, pending)
 
     def permit_keys(self) -> str:
         """Return the public keys that verify permits, as the JSON text of a JWK set. See `PermitKeys`."""

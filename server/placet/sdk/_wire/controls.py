@@ -88,7 +88,7 @@ def kill_switch_from_proto(message: control_pb2.KillSwitch) -> KillSwitch:
         actor=message.actor,
         set_at=time_from_proto(message.set_at),
         expires_at=time_from_proto(message.expires_at),
-        clearing=_control_request(message.clearing) if message.HasField("clearing") else None,
+        clearing=control_request_from_proto(message.clearing) if message.HasField("clearing") else None,
     )
 
 
@@ -107,7 +107,9 @@ def pending_request_from_proto(
     message: control_pb2.ClearKillSwitchResponse | control_pb2.SetAutonomyResponse | control_pb2.AdjustBudgetResponse,
 ) -> ControlRequest:
     """Return the request that waits for a second person. An older server sets only the deprecated field `waiting`."""
-    return _control_request(message.pending_request if message.HasField("pending_request") else message.waiting)
+    return control_request_from_proto(
+        message.pending_request if message.HasField("pending_request") else message.waiting
+    )
 
 
 def autonomy_rule_from_proto(message: control_pb2.AutonomyRule) -> AutonomyRule:
@@ -181,6 +183,8 @@ def policy_status_from_proto(message: control_pb2.GetPolicyStatusResponse) -> Po
         held_revision=message.held_revision,
         held_since=time_from_proto(message.held_since),
         held_reasons=tuple(message.held_reasons),
+        held_pushed_by=message.held_pushed_by,
+        pushed_by=message.pushed_by,
         slow_packs=tuple(
             SlowPack(pack.pack, pack.tool, pack.tenant, pack.milliseconds, pack.ended, pack.input_bytes)
             for pack in message.slow_packs
@@ -189,7 +193,8 @@ def policy_status_from_proto(message: control_pb2.GetPolicyStatusResponse) -> Po
     )
 
 
-def _control_request(message: control_pb2.ControlRequest) -> ControlRequest:
+def control_request_from_proto(message: control_pb2.ControlRequest) -> ControlRequest:
+    """Return the value of a change that waits for a second person."""
     return ControlRequest(message.id, message.requested_by, message.reason, time_from_proto(message.expires_at))
 
 

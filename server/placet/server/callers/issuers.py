@@ -15,8 +15,9 @@ from placet.server.system import SystemClock
 
 if TYPE_CHECKING:
     import contextlib
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
+    from placet.authentication.issuer_keys import KeysReport
     from placet.authentication.issuers import IssuerEntry
     from placet.authentication.key_sources import KeySource
     from placet.server.core import Core
@@ -25,26 +26,35 @@ if TYPE_CHECKING:
 async def open_jwt_credentials(
     stack: contextlib.AsyncExitStack, core: Core, entries: Sequence[IssuerEntry]
 ) -> JwtCredentials | None:
+    """Return what verifies the JWTs of these issuers, as `jwt_credentials` does."""
+    folder, observer = Path(core.settings.auth_file).parent, core.observer
+    return await jwt_credentials(stack, entries, folder, observer.issuer_keys, observer.error)
+
+
+async def jwt_credentials(
+    stack: contextlib.AsyncExitStack,
+    entries: Sequence[IssuerEntry],
+    folder: Path,
+    on_keys: Callable[[KeysReport], None],
+    on_error: Callable[[BaseException], None],
+) -> JwtCredentials | None:
     """Return what verifies the JWTs of these issuers, after one attempt to read their keys; None without issuers.
 
-    Keys that cannot be read do not stop the start: they are reported, and read as soon as that is possible. The stack
-    ends the reading.
+    Files are relative to `folder`. Keys that cannot be read do not stop the start: they are reported to `on_keys`, and
+    read as soon as that is possible. The stack ends the reading.
     """
     if not entries:
         return None
     clock = SystemClock()  # the one that PyJWT compares times with
-    folder = Path(core.settings.auth_file).parent
     keys_of = {
-        entry.issuer: IssuerKeys(
-            entry.issuer, _source(entry, folder), clock, entry.stale_keys_seconds, core.observer.issuer_keys
-        )
+        entry.issuer: IssuerKeys(entry.issuer, _source(entry, folder), clock, entry.stale_keys_seconds, on_keys)
         for entry in entries  # entries of one issuer say the same of its keys
     }
     async with asyncio.TaskGroup() as readings:
         for keys in keys_of.values():
             readings.create_task(keys.read())
             stack.push_async_callback(keys.close)
-    run_in_background(stack, core.observer, [keys.run for keys in keys_of.values()])
+    run_in_background(stack, on_error, [keys.run for keys in keys_of.values()])
     return JwtCredentials([TrustedIssuer(entry, keys_of[entry.issuer]) for entry in entries], clock)
 
 

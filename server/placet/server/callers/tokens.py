@@ -41,7 +41,7 @@ class TokenParts:
         loops = [periodic(STORE_USES_SECONDS, self.uses.store, observer)]
         if not self.directory.alone:
             loops.append(periodic(RENEW_SECONDS, self.directory.renew, observer))
-        run_in_background(stack, observer, loops)
+        run_in_background(stack, observer.error, loops)
         return AccessTokenVerifier(self.directory, self.uses, self.core.clock)
 
 

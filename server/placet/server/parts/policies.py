@@ -142,7 +142,13 @@ def _source(settings: Settings) -> Source:
 
 
 def _confirmation(settings: Settings, observer: ServerObserver, memory: LedgerMemory) -> RemovalConfirmation:
-    return RemovalConfirmation(memory, settings.bundles_dir, observer.error, enabled=settings.confirm_policy_removals)
+    return RemovalConfirmation(
+        memory,
+        settings.bundles_dir,
+        observer.error,
+        enabled=settings.confirm_policy_removals,
+        two_people=settings.policy_activation == "two_people",
+    )
 
 
 def published_by(settings: Settings) -> Published | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationInfo, field_validator
@@ -29,6 +30,13 @@ class ReleaseSettings(BaseSettings):
         description="File with the CA certificates, in PEM, that sign the certificate of policy_url, read for each "
         "request. Empty: those of the system.",
         examples=["/etc/placet/policy-ca.pem"],
+    )
+    policy_activation: Literal["immediate", "two_people"] = Field(
+        default="immediate",
+        description="When a new policy decides: immediate, or two_people, which holds it until a person who did not "
+        "publish it runs `placet policy confirm`. Two people must confirm it when it is not known who published it, or "
+        "a program did.",
+        examples=["two_people"],
     )
     policy_url: str = Field(
         default="",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import psycopg
 
@@ -16,6 +16,7 @@ from placet.kernel.errors import ConfigurationError
 from placet.signing.checkpoint_files import dump_pinned_checkpoints
 from placet.storage.connections.postgres import SQL, connect, masked, require_durable
 from placet.storage.migrate import VERSION_TABLE, missing_tables, require_revision
+from placet.storage.sql.reader import Reader
 from placet.storage.sql.readers.audit_log_reader import read_log
 from placet.storage.sql.readers.decision_reader import StoredTrail, newest_checkpoints
 from placet.storage.sql.readers.trail_finder import find_trail
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from placet.storage.connections.postgres import PostgresConnection
     from placet.storage.sql.readers.audit_log_reader import LoggedRecord, LogQuery
 
+Result = TypeVar("Result")
 _PATIENT: Final = "SELECT set_config('statement_timeout', '0', false)"
 """Removes the limit on how long a statement may take."""
 _TABLES: Final = "SELECT tablename FROM pg_tables WHERE schemaname = current_schema()"
@@ -92,6 +94,15 @@ def export_url_checkpoints(url: str) -> bytes:
     with _reading(url) as connection:
         newest = newest_checkpoints(connection, SQL) if _has_trail(connection) else []
     return dump_pinned_checkpoints(newest, masked(url))
+
+
+def read_url(url: str, work: Callable[[Reader], Result]) -> Result:
+    """Run the work in a session that only reads, also while servers run.
+
+    Raises ConfigurationError when the database cannot be read.
+    """
+    with _reading(url) as connection:
+        return work(Reader(connection, SQL))
 
 
 def log_of_url(url: str, query: LogQuery) -> list[LoggedRecord]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from placet.audit.records import VerifyReport
 from placet.audit.verification.problems import ProblemKind, problem
@@ -13,6 +13,7 @@ from placet.kernel.errors import ConfigurationError
 from placet.signing.checkpoint_files import dump_pinned_checkpoints
 from placet.storage.connections.sqlite import DAMAGE_CODES, PRIMARY_CODE, SQL, connect_evidence
 from placet.storage.migrate import VERSION_TABLE, SchemaStatus, missing_tables, require_current, revision_state
+from placet.storage.sql.reader import Reader
 from placet.storage.sql.readers.audit_log_reader import read_log
 from placet.storage.sql.readers.decision_reader import StoredTrail, newest_checkpoints
 from placet.storage.sql.schema import HEAD_REVISION
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from placet.storage.connections.sqlite import SqliteConnection
     from placet.storage.sql.readers.audit_log_reader import LoggedRecord, LogQuery
 
+Result = TypeVar("Result")
 UNREADABLE_CODES: Final = DAMAGE_CODES | {sqlite3.SQLITE_ERROR}
 """Error codes of a file whose content cannot be read. SQLITE_ERROR is that of a missing column."""
 
@@ -101,6 +103,22 @@ def log_of(path: Path, query: LogQuery) -> list[LoggedRecord]:
     connection = _evidence(path)
     try:
         return read_log(connection, SQL, query) if _has_trail(connection) else []
+    except sqlite3.Error as error:
+        raise ConfigurationError(f"{path}: cannot be read ({error}); run `placet audit verify`") from error
+    finally:
+        connection.close()
+
+
+def read_file(path: Path, work: Callable[[Reader], Result]) -> Result:
+    """Run the work on a connection that only reads, also while a server runs.
+
+    Raises ConfigurationError when the file cannot be read or has no trail.
+    """
+    connection = _evidence(path)
+    try:
+        if not _has_trail(connection):
+            raise ConfigurationError(f"{path}: has no trail; the first `placet serve` makes it")
+        return work(Reader(connection, SQL))
     except sqlite3.Error as error:
         raise ConfigurationError(f"{path}: cannot be read ({error}); run `placet audit verify`") from error
     finally:

@@ -2,7 +2,7 @@
 
     GET /NAME    the file; 304 when `If-None-Match` is its ETag. With `Prefer: wait=N` the answer waits up to N seconds
                  for a change.
-    PUT /NAME    replaces the file in one step. Needs a token.
+    PUT /NAME    replaces the file in one step. Needs a token, or the credential of a policy_author.
 
 NAME is a plain name that ends with .tar.gz: no folders, no name that begins with a dot.
 """
@@ -10,8 +10,8 @@ NAME is a plain name that ends with .tar.gz: no folders, no name that begins wit
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
-import hmac
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
@@ -23,10 +23,13 @@ from starlette.routing import Route
 
 from placet.kernel.errors import Diagnostic, PolicyInvalidError
 from placet.policy.bundles.bundle_files import put_bundle
+from placet.policy.bundles.pushes import PUSHED_BY, header_of, note_push, noted_push
 from placet.policy.bundles.release import RELEASE_BYTES_MAX, read_release
+from placet.revisions.pushed import Pusher
+from placet.transport.http.bundle_callers import BundleCallers, CallerRefusedError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import AsyncIterator, Callable, Sequence
     from pathlib import Path
 
     from placet.policy.bundles.signatures import VerificationKey
@@ -41,20 +44,37 @@ _WAIT: Final = re.compile(r"(?:^|[;,\s])wait=(\d{1,6})")
 
 
 @dataclass(frozen=True, slots=True)
+class Push:
+    """A bundle that was pushed, or that was refused."""
+
+    name: str
+    revision: str  # "" when it was refused
+    pusher: Pusher
+    refused: str = ""  # why it was refused
+
+
+@dataclass(frozen=True, slots=True)
 class BundleFolder:
     """The folder that is served, and who may read and write it."""
 
     folder: Path
-    pull_token: str = field(default="", repr=False)  # needed to read; "" lets everybody read
-    push_token: str = field(default="", repr=False)  # needed to write; "" takes no bundle
+    callers: BundleCallers = field(default_factory=BundleCallers)
     keys: Sequence[VerificationKey] = ()  # with keys, a pushed bundle must be signed by one of them
+    on_pushed: Callable[[Push], None] = lambda _push: None
+    """Receives each push, taken or refused."""
 
 
 def bundle_app(served: BundleFolder) -> Starlette:
-    """Return the ASGI application that serves the folder."""
+    """Return the ASGI application that serves the folder. Callers are authenticated during its lifespan."""
     site = _Site(served)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        async with served.callers.authenticated():
+            yield
+
     reads = Route("/{name}", site.get, methods=["GET"])
-    return Starlette(routes=[reads, Route("/{name}", site.put, methods=["PUT"])])
+    return Starlette(routes=[reads, Route("/{name}", site.put, methods=["PUT"])], lifespan=lifespan)
 
 
 class _Site:
@@ -67,8 +87,10 @@ class _Site:
     async def get(self, request: Request) -> Response:
         """Answer with the bundle, or with 304 when the client has it and it did not change in time."""
         served, name = self._served, request.path_params["name"]
-        if served.pull_token and not _has_token(request, served.pull_token, served.push_token):
-            return _unauthorized()
+        try:
+            await served.callers.require_reader(request)
+        except CallerRefusedError as refused:
+            return refused.response
         if not _NAME.fullmatch(name):
             return _not_found()
         known = request.headers.get("if-none-match", "")
@@ -78,26 +100,37 @@ class _Site:
         content = await asyncio.to_thread(_content, served.folder / name) if tag else None
         if content is None:
             return _not_found()
-        return Response(content, media_type=BUNDLE_TYPE, headers={"ETag": _tag_of(content)})
+        headers = {"ETag": _tag_of(content)}
+        if (pusher := await asyncio.to_thread(noted_push, served.folder / name, content)).name:
+            headers[PUSHED_BY] = header_of(pusher)
+        return Response(content, media_type=BUNDLE_TYPE, headers=headers)
 
     async def put(self, request: Request) -> Response:
         """Take a bundle that can be read, and that a trusted key signed if there are keys."""
-        served, name = self._served, request.path_params["name"]
-        if not served.push_token:
-            return PlainTextResponse("this server takes no bundles: start it with --push-token-file\n", 403)
-        if not _has_token(request, served.push_token):
-            return _unauthorized()
+        name = request.path_params["name"]
+        try:
+            pusher = await self._served.callers.pusher(request)
+        except CallerRefusedError as refused:
+            self._served.on_pushed(Push(name, "", Pusher(), refused.reason))
+            return refused.response
+        answer, revision, problem = await self._take(request, name, pusher)
+        self._served.on_pushed(Push(name, revision, pusher, problem))
+        return answer
+
+    async def _take(self, request: Request, name: str, pusher: Pusher) -> tuple[Response, str, str]:
+        """Return the answer, the revision that was taken, and why none was."""
         if not _NAME.fullmatch(name):
-            return PlainTextResponse("the name must be plain and end with .tar.gz\n", 400)
+            problem = "the name must be plain and end with .tar.gz"
+            return PlainTextResponse(f"{problem}\n", 400), "", problem
         try:
             content = await _body(request)
-            release = await asyncio.to_thread(read_release, content, served.keys)
+            release = await asyncio.to_thread(read_release, content, self._served.keys)
         except ClientDisconnect:  # half of it: nothing is written
-            return Response(status_code=400)
+            return Response(status_code=400), "", "the bundle was not complete"
         except PolicyInvalidError as error:
-            return PlainTextResponse(f"{error}\n", 422)
-        await asyncio.to_thread(put_bundle, served.folder / name, content)
-        return PlainTextResponse(f"{release.revision}\n", headers={"ETag": _tag_of(content)})
+            return PlainTextResponse(f"{error}\n", 422), "", str(error)
+        await asyncio.to_thread(_put, self._served.folder / name, content, pusher)
+        return PlainTextResponse(f"{release.revision}\n", headers={"ETag": _tag_of(content)}), release.revision, ""
 
     async def _changed(self, request: Request, path: Path, known: str) -> str:
         """Return the ETag of the file, "" without a file. Waits until it is another one, as long as the client asks."""
@@ -118,13 +151,6 @@ async def _body(request: Request) -> bytes:
         if len(content) > RELEASE_BYTES_MAX:
             raise PolicyInvalidError([Diagnostic("the bundle", f"is larger than {RELEASE_BYTES_MAX} bytes")])
     return bytes(content)
-
-
-def _has_token(request: Request, *accepted: str) -> bool:
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    given = token.strip().encode()
-    matches = [hmac.compare_digest(given, each.encode()) for each in accepted if each]
-    return scheme.lower() == "bearer" and any(matches)
 
 
 def _wait_seconds(request: Request) -> int:
@@ -158,8 +184,9 @@ def _tag_of(content: bytes) -> str:
     return f'"{hashlib.sha256(content).hexdigest()}"'
 
 
-def _unauthorized() -> Response:
-    return PlainTextResponse("a valid bearer token is needed\n", 401, headers={"WWW-Authenticate": "Bearer"})
+def _put(path: Path, content: bytes, pusher: Pusher) -> None:
+    note_push(path, content, pusher)
+    put_bundle(path, content)
 
 
 def _not_found() -> Response:

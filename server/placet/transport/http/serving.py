@@ -35,7 +35,7 @@ def serve_http(app: Starlette, listen: str, tls: tuple[Path, Path] | None, on_li
     chosen for port 0. Raises ConfigurationError when the address or a file cannot be used.
     """
     certificate, key = tls or (None, None)
-    config = _config(app)
+    config = _config(app, lifespan="on")
     config.ssl_certfile, config.ssl_keyfile = certificate, key
     try:
         config.load()
@@ -43,7 +43,10 @@ def serve_http(app: Starlette, listen: str, tls: tuple[Path, Path] | None, on_li
         raise ConfigurationError(f"{certificate}, {key}: cannot be used: {error.strerror}; name PEM files") from error
     with _bound(listen) as listener:
         on_listening(_url(listener, secure=tls is not None))
-        uvicorn.Server(config).run(sockets=[listener])
+        server = uvicorn.Server(config)
+        server.run(sockets=[listener])
+        if not server.started:
+            raise ConfigurationError(f"{listen}: the server could not start; see the log")
 
 
 @contextlib.asynccontextmanager
@@ -53,7 +56,9 @@ async def http_server(app: Starlette, listen: str, context: ssl.SSLContext | Non
     `context` is for TLS; its certificate may change. Raises ConfigurationError when the address cannot be
     used.
     """
-    config = _config(app, http=_BoundedProtocol, log_level="critical")  # strangers' mistakes are no log lines
+    config = _config(
+        app, lifespan="off", http=_BoundedProtocol, log_level="critical"
+    )  # strangers' mistakes are no log lines
     config.load()
     config.ssl = context
     server = _EmbeddedServer(config)
@@ -105,7 +110,6 @@ def _config(app: Starlette, **more: Any) -> uvicorn.Config:  # noqa: ANN401 - as
         log_config=None,
         access_log=False,
         server_header=False,
-        lifespan="off",
         ws="none",
         limit_concurrency=CONNECTIONS_MAX,
         timeout_graceful_shutdown=STOP_SECONDS_MAX,

@@ -8,7 +8,7 @@ from typing import Annotated, Final
 import typer
 import urllib3
 
-from placet.engine.download import bearer
+from placet.engine.download import TrustedPool, bearer
 from placet.kernel.errors import ConfigurationError, UnavailableError
 from placet.matching.addresses import check_policy_url
 from placet.policy.bundles.bundle_files import put_bundle
@@ -26,6 +26,9 @@ def push_command(
     *,
     token_file: Annotated[
         Path | None, typer.Option(help="File with the bearer token for a URL.", metavar="FILE")
+    ] = None,
+    ca_file: Annotated[
+        Path | None, typer.Option(help="CA certificates in PEM that sign the server's certificate.", metavar="FILE")
     ] = None,
     verification_key: Annotated[
         Path | None,
@@ -45,7 +48,7 @@ def push_command(
     keys = read_verification_keys(verification_key) if verification_key is not None else ()
     release = read_release(content, keys)
     if "://" in destination:
-        _put(destination, content, token_file)
+        _put(destination, content, token_file, TrustedPool(ca_file))
     else:
         _copy(Path(destination), file.name, content)
     typer.echo(release.revision)
@@ -60,7 +63,7 @@ def _copy(folder: Path, name: str, content: bytes) -> None:
         raise ConfigurationError(f"{folder}: cannot be written: {error.strerror}; make it writable") from error
 
 
-def _put(url: str, content: bytes, token_file: Path | None) -> None:
+def _put(url: str, content: bytes, token_file: Path | None, trusted: TrustedPool) -> None:
     try:
         check_policy_url(url)
     except ValueError as error:
@@ -68,8 +71,8 @@ def _put(url: str, content: bytes, token_file: Path | None) -> None:
     if url.startswith("file:"):
         raise typer.BadParameter("must be a folder or an http URL", param_hint="DEST")
     headers = {"Content-Type": "application/gzip", **bearer(token_file)}
+    pool = trusted.current()
     try:
-        pool = urllib3.PoolManager(retries=False)
         answer = pool.request("PUT", url, body=content, headers=headers, timeout=PUSH_SECONDS_MAX, redirect=False)
     except urllib3.exceptions.HTTPError as error:
         raise UnavailableError(f"{url}: cannot be reached: {type(error).__name__}: {error}") from error

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from placet import sdk
+from placet.cli.notices import exit_pending
 from placet.cli.options import ActingPerson, Address, OutputOption, Reason, Timeout  # noqa: TC001 - typer reads them
 from placet.cli.rendering import exit_codes
-from placet.cli.rendering.documents import time_text
+from placet.cli.rendering.documents import pending_document, time_text
 from placet.cli.rendering.output import Output, print_error, print_fields, print_json
 from placet.cli.rendering.policy_texts import decides_text
 from placet.kernel.printable import visible
@@ -58,18 +59,23 @@ def confirm_command(
 ) -> None:
     """Confirm a held policy, so that the server serves it.
 
-    The server holds a policy that lost restrictions, or is older than a served one, until a person confirms it.
-    `placet policy status` shows the held revision.
+    The server holds a policy that lost restrictions, or is older than a served one, until a person confirms it. With
+    `policy_activation = two_people` it holds each new policy until a person confirms it who did not publish it.
+    `placet policy status` shows the held revision. Exit code 4 when a second person must confirm it too.
 
     Example: placet policy confirm 3f9a0c51d2e84b7a9d3e5f6071829304 --reason 'pay.out is gone from the contract'
     """
     with sdk.ControlClient(address) as client:
         result = client.confirm_policy(revision, actor=actor, reason=reason, timeout=timeout)
     revision = result.policy_revision if result.activated else revision
+    pending = result.pending_request
     if output is Output.JSON:
-        print_json({"confirmed": revision, "activated": result.activated, "policy_revision": result.policy_revision})
+        document = {"activated": result.activated, "policy_revision": result.policy_revision}
+        print_json({"confirmed": revision, **document, "waiting": pending_document(pending)})
     elif result.activated:
         typer.echo(visible(f"{revision} is confirmed and decides"))
+    if pending is not None:
+        exit_pending(pending)
     if not result.activated:
         cause = result.last_error or "the policy files have changed since"
         print_error(f"placet: {revision} is confirmed, but {result.policy_revision} decides: {cause}")
@@ -86,11 +92,13 @@ def _fields(status: PolicyStatus) -> list[tuple[str, Any]]:
         ("policy_revision", status.policy_revision),
         ("since", time_text(status.loaded_at)),
         ("git_commit", status.git_commit),
+        ("pushed_by", status.pushed_by),
         ("last_seen", time_text(status.confirmed_at)),
         ("tenants", ", ".join(status.tenants)),
         ("engine", f"OPA {status.engine_version}, {status.engine_mode}".replace(" ,", ",")),
         ("newest", newest),
         ("held_revision", status.held_revision),
+        ("held_pushed_by", status.held_pushed_by),
         ("held_since", time_text(status.held_since)),
         ("refused_since", time_text(status.refused_since)),
         ("unseen_since", time_text(status.unseen_since)),
@@ -113,6 +121,7 @@ def _document(status: PolicyStatus) -> dict[str, Any]:
         "loaded_at": time_text(status.loaded_at),
         "confirmed_at": time_text(status.confirmed_at),
         "git_commit": status.git_commit,
+        "pushed_by": status.pushed_by,
         "tenants": list(status.tenants),
         "engine_mode": status.engine_mode,
         "engine_version": status.engine_version,
@@ -122,6 +131,7 @@ def _document(status: PolicyStatus) -> dict[str, Any]:
         "decides_until": time_text(status.decides_until),
         "stale": status.stale,
         "held_revision": status.held_revision,
+        "held_pushed_by": status.held_pushed_by,
         "held_since": time_text(status.held_since),
         "held_reasons": list(status.held_reasons),
         "slow_packs": [asdict(pack) for pack in status.slow_packs],

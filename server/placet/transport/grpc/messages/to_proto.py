@@ -157,6 +157,8 @@ def policy_status_to_proto(status: PolicyStatus, health: ServerHealth) -> contro
         held_revision=status.held_revision,
         held_since=optional_timestamp(status.held_since_us),
         held_reasons=status.held_reasons,
+        held_pushed_by=status.held_pusher.name,
+        pushed_by=status.pusher.name,
         slow_packs=[_slow_pack_to_proto(pack) for pack in status.slow_packs],
         data_dir_free_bytes=health.data_dir_free_bytes,
         issuers_unreadable=health.issuers_unreadable,

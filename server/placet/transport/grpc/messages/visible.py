@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from placet.identity.access import ACCESS
 from placet.identity.model import EVERY_TENANT
 from placet.identity.permissions import sees
+from placet.revisions.pushed import UNKNOWN_PUSHER
 
 if TYPE_CHECKING:
     from placet.audit.records import VerifyReport
@@ -32,6 +33,8 @@ def visible_status(
         slow_packs=tuple(pack for pack in status.slow_packs if sees(principal, _STATUS, pack.tenant)),
         last_error=status.last_error and HIDDEN,
         held_reasons=status.held_reasons and (HIDDEN,),
+        held_pusher=UNKNOWN_PUSHER,
+        pusher=UNKNOWN_PUSHER,
     )
     issuers = health.issuers_unreadable and (HIDDEN,)
     return shown, replace(health, reasons=health.reasons and (HIDDEN,), issuers_unreadable=issuers)
