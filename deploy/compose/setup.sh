@@ -1,6 +1,6 @@
 #!/bin/sh
-# Create once what the containers of deploy/compose.yaml share: certificates, the tokens and the key of the policy, and
-# the passwords of the database.
+# Create once what the containers of deploy/compose.yaml share: certificates, the tokens and the key of the policy, the
+# passwords of the database, and the key that encrypts the permit keys in it.
 set -eu
 umask 077
 cd /etc/placet
@@ -17,6 +17,9 @@ if [ ! -e policy/key.pub.pem ]; then
   random >policy/push-token
   openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out policy/key.pem
   openssl pkey -in policy/key.pem -pubout -out policy/key.pub.pem
+fi
+if [ ! -e database/permit-keys ]; then
+  openssl rand -base64 32 >database/permit-keys
 fi
 if [ ! -e database/superuser ]; then
   for role in placet_owner placet_writer; do

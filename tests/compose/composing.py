@@ -39,6 +39,7 @@ class Composed:
     def __init__(self, variables: Mapping[str, str]) -> None:
         # Without BuildKit, which the engine of Debian 12 lacks.
         self.variables = {**os.environ, "DOCKER_BUILDKIT": "0", "COMPOSE_DOCKER_CLI_BUILD": "0", **variables}
+        self.variables["COMPOSE_PROJECT_NAME"] = PROJECT
 
     def __call__(self, *arguments: str, check: bool = True) -> str:
         """Run a command of Compose and return what it prints on stdout."""
