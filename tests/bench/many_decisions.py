@@ -28,8 +28,8 @@ from tests.bench.programs import ROOT
 KEY: Final = b"key" * 12
 """In a batch: replaced by a key of its own for each action."""
 USER: Final = b"user_0000"
-"""Likewise, by one of many users."""
-USERS: Final = 10_000
+"""Likewise, by one of USERS users. All of them are known when memory is read first."""
+USERS: Final = 1_000
 
 
 def memory_mib(decisions: int) -> tuple[float, float]:
