@@ -36,7 +36,7 @@ PACKAGES: Final = (
     "sudo",
 )
 BUILD: Final = ("hatchling", "packaging", "pathspec", "pluggy", "tomlkit", "trove_classifiers")
-USER: Final = "placet:x:65532:65532::/var/lib/placet:/usr/sbin/nologin\n"
+USER: Final = "nonroot:x:65532:65532::/var/lib/placet:/usr/sbin/nologin\n"
 ENTRYPOINT: Final = Path(__file__).parent / "postgres_entrypoint.sh"
 REMEDY: Final = "Remedy: apt-get install mmdebstrap"
 STEP_SECONDS_MAX: Final = 900

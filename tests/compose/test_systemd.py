@@ -81,7 +81,12 @@ def installed(folder: Path) -> Machine:
     run("docker", "cp", "--follow-link", str(REPOSITORY / ".tools/bin/opa"), f"{NAME}:/opt/placet/bin/opa")
     machine.type("/opt/placet/bin/placet dev-certs certs && cp certs/tls.* .")
     machine.type(second)
-    machine.type(third)
+    create, check, start = third.strip().splitlines()
+    machine.type(create)
+    machine.type(
+        f"{check} | grep -E 'settings +ok'"
+    )  # a fresh machine fails others, such as a checkpoint kept elsewhere
+    machine.type(start)
     return machine
 
 
