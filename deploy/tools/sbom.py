@@ -48,7 +48,8 @@ def main(arguments: list[str]) -> int:
     bom = Bom(components=components)
     bom.metadata.component = placet
     bom.register_dependency(placet, needed)
-    bom.serial_number, bom.metadata.timestamp = None, None  # by chance, and CycloneDX does not require them
+    # They are made by chance, and CycloneDX does not require them. The library's types do not know that.
+    bom.serial_number, bom.metadata.timestamp = None, None  # type: ignore[assignment]
     text = make_outputter(bom, OutputFormat.JSON, SCHEMA).output_as_string(indent=2)
     file = Path(arguments[0])
     file.parent.mkdir(parents=True, exist_ok=True)

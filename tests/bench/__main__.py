@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from rich.console import Console
 
-from tests.bench import beside_costly, beside_reload, cores, fast_path, floors, growth, report, state
+from tests.bench import beside_costly, beside_reload, cores, fast_path, floors, growth, push, report, state
 from tests.bench.checkouts import HERE, other
 from tests.bench.lines import plain
 from tests.bench.load import Amount
@@ -60,6 +60,7 @@ PARTS: Final[dict[str, Callable[[Path, Plan], Iterator[Line]]]] = {
     "floors": lambda folder, _: floors_below(folder),
     "beside": lambda folder, plan: beside_costly.beside(folder, plan.seconds, plan.rounds),
     "reload": lambda folder, plan: beside_reload.reload(folder, plan.seconds, plan.rounds),
+    "push": lambda folder, plan: push.push(folder, plan.rounds),
     "flood": lambda _, plan: growth.flood(20 / plan.scale + 5),
     "peers": lambda folder, plan: comparison.peers(folder, plan.checkouts, plan.amount, plan.rounds),
     "growth": lambda folder, plan: growth.policy(folder, plan.amount, plan.rounds),

@@ -42,7 +42,6 @@ class Published:
         self.site = f"http://{address}"
         self.url = f"{self.site}/{NAME}"
         self._created = 1_700_000_000
-        self.build_seconds = 0.0
         self.process = subprocess.Popen(self.command(address), stderr=subprocess.PIPE, env=environment())
         assert self.process.stderr is not None
         assert b"serving" in self.process.stderr.readline()
@@ -63,12 +62,10 @@ class Published:
         pack_file = self.rego_dir / "policy/refunds/refunds.rego"
         pack_file.write_text(f"{pack_file.read_text()}\n# {comment}\n")
         self._created += 1
-        began = time.monotonic()
         time_given = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self._created))
         file = self.folder / f"{comment}.tar.gz"
         options = ["--rego-dir", self.rego_dir, "--signing-key", self.key, "--created-at", time_given]
         revision = self.placet("policy", "bundle", file, *options)
-        self.build_seconds = time.monotonic() - began
         return revision, file.read_bytes()
 
     def push(self, content: bytes) -> None:
