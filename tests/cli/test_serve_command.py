@@ -42,6 +42,11 @@ def test_every_setting_is_a_flag(placet: Placet, served: list[Settings]) -> None
         "policy_verification_key": signed,
         "policy_token_file": signed,
         "policy_url_ca_file": signed,
+        "policy_registry_user": {
+            **signed,
+            "policy_url": "oci://registry.example.com/policy:prod",
+            "policy_token_file": "password",
+        },
         "policy_url": signed,
         "opa_required_revision": {"opa_address": "unix:///s"},
         "webhook_url": {"webhook_secret": (Settings.model_fields["webhook_secret"].examples or [""])[0]},

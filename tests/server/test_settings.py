@@ -171,6 +171,10 @@ def test_a_wrong_address_to_listen_on_is_told_with_an_example(name: str, example
             {"policy_url": "file:///b", "policy_token_file": "t"},
             "policy_url (--policy-url): 'file:///b' is a file, which takes no policy_token_file",
         ),
+        (
+            {"policy_url": "https://x/b", "policy_verification_key": "k", "policy_registry_user": "u"},
+            "policy_url (--policy-url): 'https://x/b' must be oci:// and needs policy_token_file",
+        ),
         ({"policy_verification_key": "k"}, "policy_url (default): '' is empty, but policy_verification_key is set"),
         (
             {"policy_url": "file:///b", "opa_address": "unix:///s", "opa_required_revision": "r"},
@@ -178,7 +182,7 @@ def test_a_wrong_address_to_listen_on_is_told_with_an_example(name: str, example
         ),
         (
             {"policy_url": "http://127.0.0.1/b", "policy_verification_key": "k", "policy_url_ca_file": "ca.pem"},
-            "policy_url (--policy-url): 'http://127.0.0.1/b' is not https://, which takes no policy_url_ca_file",
+            "policy_url (--policy-url): 'http://127.0.0.1/b' is not encrypted, so policy_url_ca_file is not used",
         ),
         ({"opa_required_revision": "r"}, "opa_required_revision (--opa-required-revision): 'r' is for an external OPA"),
         (
@@ -342,6 +346,7 @@ def test_every_setting_is_described_with_an_example_that_is_accepted() -> None:
         "opa_required_revision": {"opa_address": "unix:///s"},
         "policy_token_file": {"policy_url": "https://x/b", "policy_verification_key": "k"},
         "policy_url_ca_file": {"policy_url": "https://x/b", "policy_verification_key": "k"},
+        "policy_registry_user": {"policy_url": "oci://x/b", "policy_verification_key": "k", "policy_token_file": "t"},
         "policy_url": {"policy_verification_key": "k"},
         "policy_verification_key": {"policy_url": "https://x/b"},
         "webhook_url": {"webhook_secret": (secret or [""])[0]},

@@ -13,7 +13,12 @@ UNIX_PATH_BYTES_MAX: Final = 100
 _UNIX: Final = "unix:"
 _UNIX_PATH: Final = re.compile(r"(?:/[A-Za-z0-9._@+-]+)+")
 """Other characters would be escaped in the address, by every client in its own way."""
-_POLICY_URL: Final = "must be https://host/path, http://host/path on this machine, or file:///path"
+REGISTRY_SCHEMES: Final = ("oci", "oci+http")
+"""Schemes of registries of OCI images. The second is for one on this machine."""
+_POLICY_URL: Final = (
+    "must be https://host/path, http://host/path on this machine, oci://registry/repository:tag, or file:///path"
+)
+_REPOSITORY: Final = re.compile(r"/[a-z0-9]+(?:[._/-]+[a-z0-9]+)*(?::[A-Za-z0-9_][A-Za-z0-9._-]{0,127})?")
 
 
 def split_address(address: str) -> tuple[str, int]:
@@ -83,9 +88,12 @@ def check_policy_url(url: str) -> None:
         if parts.netloc or not parts.path.startswith("/") or parts.query or parts.fragment:
             raise ValueError(_POLICY_URL)
         return
-    if parts.scheme not in {"https", "http"} or not parts.hostname or parts.port == 0:
+    if parts.scheme not in {"https", "http", *REGISTRY_SCHEMES} or not parts.hostname or parts.port == 0:
         raise ValueError(_POLICY_URL)
-    if parts.scheme == "http" and not is_loopback(parts.hostname):
-        raise ValueError("must be https://; http:// is only for a server on this machine")
+    if parts.scheme in {"http", "oci+http"} and not is_loopback(parts.hostname):
+        encrypted = parts.scheme.replace("+http", "").replace("http", "https")
+        raise ValueError(f"must be {encrypted}://; {parts.scheme}:// is only for a server on this machine")
     if "@" in parts.netloc or parts.fragment:
         raise ValueError("must have no user, password and #fragment; name a token with policy_token_file")
+    if parts.scheme in REGISTRY_SCHEMES and (parts.query or not _REPOSITORY.fullmatch(parts.path)):
+        raise ValueError("must be oci://registry/repository:tag, in lower case but for the tag")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
+from urllib.parse import urlsplit
 
 from placet.decision.ports import PolicySource
 from placet.engine.client import OpaClient
@@ -16,8 +17,10 @@ from placet.engine.managed import ManagedPolicies
 from placet.engine.patience import Patience
 from placet.engine.pinned_program import PinnedProgram
 from placet.engine.policy_url import PolicyUrl, Published, loaded_elsewhere
+from placet.engine.registry import RegistryAddress, RegistryReleases
 from placet.engine.served_revision import Engine
 from placet.engine.source import CONFIRM_INTERVAL_SECONDS, Source
+from placet.matching.addresses import REGISTRY_SCHEMES
 from placet.policy.bundles.removal_confirmation import RemovalConfirmation
 from placet.policy.bundles.signatures import read_verification_keys
 from placet.policy.files.tenant_files import load_agent_policies
@@ -165,6 +168,9 @@ def published_by(settings: Settings) -> Published | None:
     bearer(token_file)
     ca_file = Path(settings.policy_url_ca_file) if settings.policy_url_ca_file else None
     TrustedPool(ca_file).current()
+    if urlsplit(settings.policy_url).scheme in REGISTRY_SCHEMES:
+        address = RegistryAddress(settings.policy_url, settings.policy_registry_user, token_file, ca_file)
+        return Published(settings.policy_url, RegistryReleases(address), key)
     return Published(settings.policy_url, releases_at(settings.policy_url, token_file, ca_file), key)
 
 

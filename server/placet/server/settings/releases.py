@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings
 
-from placet.matching.addresses import check_policy_url
+from placet.matching.addresses import REGISTRY_SCHEMES, check_policy_url
 
 
 class ReleaseSettings(BaseSettings):
@@ -24,6 +24,12 @@ class ReleaseSettings(BaseSettings):
         default="",
         description="File with the bearer token for policy_url, read for each request. Empty: none is sent.",
         examples=["/etc/placet/policy-token"],
+    )
+    policy_registry_user: str = Field(
+        default="",
+        description="Name for the registry of an oci:// address; policy_token_file has the password. Empty: "
+        "policy_token_file has a bearer token.",
+        examples=["placet"],
     )
     policy_url_ca_file: str = Field(
         default="",
@@ -41,9 +47,9 @@ class ReleaseSettings(BaseSettings):
     policy_url: str = Field(
         default="",
         validate_default=True,
-        description="Address of the policy bundle, https://host/path, file:///path, or http:// on this machine. Read "
-        "instead of rego_dir, and read again when it changes. With opa_address, OPA must pull the same bundle. Empty: "
-        "read rego_dir.",
+        description="Address of the policy bundle, https://host/path, oci://registry/repository:tag, file:///path, or "
+        "http:// on this machine. Read instead of rego_dir, and read again when it changes. With opa_address, OPA must "
+        "pull the same bundle. Empty: read rego_dir.",
         examples=["https://policy.example.com/bundle.tar.gz"],
     )
 
@@ -52,7 +58,7 @@ class ReleaseSettings(BaseSettings):
     def _check_policy_url(cls, value: str, info: ValidationInfo) -> str:
         data = info.data
         if not value:
-            for name in ("policy_verification_key", "policy_token_file", "policy_url_ca_file"):
+            for name in ("policy_verification_key", "policy_token_file", "policy_registry_user", "policy_url_ca_file"):
                 if data.get(name):
                     raise ValueError(f"is empty, but {name} is set; set both, or remove it")
             return value
@@ -63,6 +69,8 @@ class ReleaseSettings(BaseSettings):
             raise ValueError("needs policy_verification_key, so that only signed policy is served")
         if is_file and data.get("policy_token_file"):
             raise ValueError("is a file, which takes no policy_token_file; remove it")
-        if scheme != "https" and data.get("policy_url_ca_file"):
-            raise ValueError("is not https://, which takes no policy_url_ca_file; remove it")
+        if scheme not in {"https", "oci"} and data.get("policy_url_ca_file"):
+            raise ValueError("is not encrypted, so policy_url_ca_file is not used; remove it")
+        if data.get("policy_registry_user") and (scheme not in REGISTRY_SCHEMES or not data.get("policy_token_file")):
+            raise ValueError("must be oci:// and needs policy_token_file, as policy_registry_user is set")
         return value
