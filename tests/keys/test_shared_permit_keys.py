@@ -352,11 +352,11 @@ async def test_a_newer_key_that_does_not_decrypt_is_reported_once_and_not_used()
         first.permit()
 
 
-async def write_row(process: Process, body: dict[str, object]) -> None:
+async def write_row(process: Process, body: dict[str, object] | bytes) -> None:
     """Write the row as somebody does who can write to the database."""
     row = (await process.ledger.load(ReadSet([PERMIT_KEYS]))).rows[PERMIT_KEYS]
     process.ledger.stored[PERMIT_KEYS] = structs.replace(  # type: ignore[attr-defined] # the ledger in memory
-        row, body=orjson.dumps(body), version=row.version + 1
+        row, body=body if isinstance(body, bytes) else orjson.dumps(body), version=row.version + 1
     )
 
 
@@ -387,6 +387,35 @@ async def test_a_row_without_keys_is_no_reason_to_stop() -> None:
     restarted = Process(first.ledger, first.clock)
     await restarted.start()
     assert restarted.kids() != second.kids()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"not json",
+        b"{}",
+        b'{"keys":[{"kid":5,"signs_from":1,"kek":"k","encrypted":""}]}',
+        b'{"keys":[{"kid":"k","signs_from":"now","kek":"k","encrypted":""}]}',
+        b'{"keys":[{"kid":"k","signs_from":99999999999999,"kek":"k","encrypted":""}]}',
+        b'{"keys":[{"kid":"k","signs_from":1,"kek":"k","encrypted":"A"}]}',
+    ],
+)
+async def test_a_damaged_row_is_reported_once_and_replaced_by_a_withdrawal(body: bytes) -> None:
+    process, other = await two_processes()
+    await write_row(process, body)
+    kids = process.kids()
+    await process.keys.renew()
+    await process.keys.renew()
+    assert len(process.errors) == 1
+    assert "changed by another program; run `placet audit verify --state`" in str(process.errors[0])
+    assert process.kids() == kids, "the keys from before stay in use"
+    with pytest.raises(ConfigurationError, match="rotate --withdraw"):
+        await Process(process.ledger).start()
+    with pytest.raises(PermitKeysUnavailableError, match="rotate --withdraw"):
+        await process.rotate()
+    new = await process.rotate(withdraw=True)
+    await other.keys.renew()
+    assert process.kids() == other.kids() == [new]
 
 
 def test_states_of_a_key() -> None:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import base64
-from typing import Final
+from typing import Annotated, Final
 
+import msgspec.json
 import orjson
-from msgspec import structs
+from msgspec import Meta, Struct, structs
 
+from placet.kernel.errors import ConfigurationError
 from placet.kernel.state import Row, RowKey, StateTable
 from placet.keys.model import PERMIT, KeySet, StoredKey
 
 PERMIT_KEYS: Final = RowKey(StateTable.KEY_SETS, "", PERMIT)
 """The key of the row with the permit keys. It belongs to no tenant."""
 IN_USE: Final = "in_use"
+_SECOND_MAX: Final = 253_402_300_799
+"""The last second of the year 9999, which is the last that every list can show."""
 
 
 def key_set_row(keys: KeySet, before: Row | None, now_us: int) -> Row:
@@ -23,15 +27,32 @@ def key_set_row(keys: KeySet, before: Row | None, now_us: int) -> Row:
 
 
 def read_key_set(row: Row | None) -> KeySet:
-    """Return the keys of a row; none when there is no row."""
+    """Return the keys of a row; none when there is no row. Raises ConfigurationError when Placet did not write it."""
     if row is None:
         return KeySet()
-    return KeySet(
-        tuple(
-            StoredKey(each["kid"], each["signs_from"], each["kek"], base64.b64decode(each["encrypted"]))
-            for each in orjson.loads(row.body)["keys"]
-        )
-    )
+    try:
+        stored = msgspec.json.decode(row.body, type=_Document)
+        return KeySet(tuple(map(_from_document, stored.keys)))
+    except ValueError as error:  # also msgspec's and base64's
+        raise ConfigurationError(
+            "the permit keys in the database were changed by another program; run `placet audit verify --state`, then "
+            "restore a backup, or replace all keys with `placet keys rotate --withdraw`"
+        ) from error
+
+
+class _KeyDocument(Struct, frozen=True):
+    kid: str
+    signs_from: Annotated[int, Meta(ge=0, le=_SECOND_MAX)]
+    kek: str
+    encrypted: str
+
+
+class _Document(Struct, frozen=True):
+    keys: tuple[_KeyDocument, ...]
+
+
+def _from_document(key: _KeyDocument) -> StoredKey:
+    return StoredKey(key.kid, key.signs_from, key.kek, base64.b64decode(key.encrypted))
 
 
 def _to_json(key: StoredKey) -> dict[str, object]:

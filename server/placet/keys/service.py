@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from placet.commands.execute import Plan, commit_with_retry
 from placet.commands.four_eyes import ChangeCommand, ChangeKind
-from placet.kernel.errors import FailedPreconditionError
+from placet.kernel.errors import ConfigurationError, FailedPreconditionError, PermitKeysUnavailableError
 from placet.kernel.limits import CONTROL_TRIES_MAX, SHARED_KEYS_MAX
 from placet.kernel.model import UNAUTHENTICATED, Caller
 from placet.kernel.reasons import KEYS_FULL, REFUSALS
@@ -55,7 +55,8 @@ class SharedKeyChanges:
 
         `withdraw` removes all other keys at once, for keys that others may have read: permits that they signed are
         refused from then on, and the new key signs at once. Returns the times of the new key, without its public half.
-        Raises FailedPreconditionError when there are SHARED_KEYS_MAX keys.
+        Raises FailedPreconditionError when there are SHARED_KEYS_MAX keys, and PermitKeysUnavailableError when the row
+        is damaged; `withdraw` replaces that, too.
         """
         command = ChangeCommand(ChangeKind.PERMIT_KEY_ROTATE, "", PERMIT, "", actor, redact_text(reason), caller)
         after_seconds = 0 if withdraw else after_seconds
@@ -77,7 +78,7 @@ class SharedKeyChanges:
         self, command: ChangeCommand, after_seconds: int, now_us: int, *, withdraw: bool
     ) -> Plan[PermitKey]:
         row = await self._row()
-        before, now = read_key_set(row), now_us // _SECOND_US
+        before, now = _before(row, withdraw=withdraw), now_us // _SECOND_US
         kept = KeySet() if withdraw else before.without_expired(now)
         if len(kept.keys) >= SHARED_KEYS_MAX:
             raise FailedPreconditionError(KEYS_FULL, REFUSALS[KEYS_FULL])
@@ -94,3 +95,13 @@ class SharedKeyChanges:
 
     async def _row(self) -> Row | None:
         return (await self.commands.ledger.load(ReadSet([PERMIT_KEYS]))).rows.get(PERMIT_KEYS)
+
+
+def _before(row: Row | None, *, withdraw: bool) -> KeySet:
+    """Return the keys before a rotation. A damaged row has none, when they are withdrawn."""
+    try:
+        return read_key_set(row)
+    except ConfigurationError as error:
+        if withdraw:
+            return KeySet()
+        raise PermitKeysUnavailableError(str(error)) from error

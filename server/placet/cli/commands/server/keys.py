@@ -23,7 +23,7 @@ from placet.cli.options import (
 )
 from placet.cli.rendering.output import Output, print_fields, print_json, print_table
 from placet.kernel.clock import rfc3339
-from placet.kernel.errors import ConfigurationError, FailedPreconditionError
+from placet.kernel.errors import ConfigurationError, FailedPreconditionError, PermitKeysUnavailableError
 from placet.kernel.limits import PERMIT_KEY_LEAD_SECONDS, PERMIT_KEY_OVERLAP_SECONDS
 from placet.permits.claims import PermitKey, jwk_set
 
@@ -206,7 +206,7 @@ def _rotated_in_database(settings: Settings, after: int, reason: str, actor: str
     try:
         with naming_data_dir(settings):
             return asyncio.run(run())
-    except FailedPreconditionError as error:
+    except (FailedPreconditionError, PermitKeysUnavailableError) as error:
         raise ConfigurationError(str(error)) from error
 
 
