@@ -112,7 +112,7 @@ class AcceptedCredentials(Struct, frozen=True):
         kinds = (
             (self.tokens, "an access token in the header authorization, after Bearer"),
             (self.jwts, "a JWT in the header authorization, after Bearer"),
-            (self.certificates, "a client certificate"),
+            (self.certificates, "a client certificate, at mtls_listen if the server has that address"),
         )
         return ", or ".join(text for verifier, text in kinds if verifier is not None)
 

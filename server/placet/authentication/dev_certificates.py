@@ -109,7 +109,10 @@ def write_dev_certificates(folder: Path, hosts: Sequence[str], spiffe_ids: Seque
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         for name in contents:
             if (folder / name).exists():
-                raise ConfigurationError(f"{folder / name} exists; remove it, or choose another folder")
+                raise ConfigurationError(
+                    f"{folder / name} exists; remove it, or choose another folder, and name every --client at once: "
+                    "the key of the CA is not kept"
+                )
         return [_write(folder / name, content) for name, content in contents.items()]
     except OSError as error:
         raise ConfigurationError(f"cannot write to {folder}: {error.strerror}; choose another folder") from error

@@ -108,4 +108,5 @@ def _put(url: str, content: bytes, token_file: Path | None, trusted: TrustedPool
         raise UnavailableError(f"{url}: cannot be reached: {type(error).__name__}: {error}") from error
     if answer.status not in _ACCEPTED:
         text = answer.data.decode(errors="replace").strip()[:_TEXT_CHARS_MAX]
-        raise ConfigurationError(f"{url}: answered with status {answer.status}: {text or 'no text'}; see --token-file")
+        refusal = f"answered with status {answer.status}: {text or 'no text'}"
+        raise ConfigurationError(f"{url}: {refusal}; see placet policy push --help")
