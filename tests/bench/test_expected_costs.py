@@ -27,7 +27,7 @@ def test_a_decision_costs_what_is_recorded() -> None:
 
 def test_authentication_costs_at_most_a_tenth_of_a_decision() -> None:
     counts, _ = expected.read()
-    decision = counts[f"{expected.CALLS} an action, tenant acme, batch of 1"]
+    decision = counts[f"{expected.CALLS} of one Authorize, with all interceptors"]
     authentication = [count for name, count in counts.items() if f"{expected.CALLS} of authentication" in name]
     assert len(authentication) == 3
     assert max(authentication) <= decision / 10

@@ -306,7 +306,7 @@ def test_an_invalid_address(placet: Placet, monkeypatch: pytest.MonkeyPatch, add
     for command in (ASK, ("audit", "decisions", "--tenant", "t"), ("doctor",)):
         ran = placet(*command, "--address", address)
         assert (ran.code, ran.out) == (exit_codes.USAGE, "")
-        assert "is not host:port with a port of 1 to 65535; write e.g. 127.0.0.1:7070" in ran.complaint
+        assert "is not host:port with a port of 1 to 65535 or unix:/path; write e.g. 127.0.0.1:7070" in ran.complaint
     if address:
         monkeypatch.setenv("PLACET_ADDRESS", address)
         assert placet(*ASK).code == exit_codes.USAGE
