@@ -9,9 +9,12 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
+from pydantic import SecretStr
 
 from placet.cli.rendering import exit_codes
 from placet.kernel.limits import PERMIT_KEY_LEAD_SECONDS, PERMIT_KEY_OVERLAP_SECONDS
+from placet.server.settings.judged import judged_settings
+from placet.server.settings.model import Settings
 from placet.signing.permit_keys import open_permit_keys, rotate_permit_key
 from placet.v1 import control_pb2, key_pb2
 from tests.keys.key_env import kek
@@ -87,6 +90,13 @@ def test_withdrawn_keys_are_removed(placet: Placet, folder: Path) -> None:
     assert len(list(folder.iterdir())) == 1
 
 
+def test_a_withdrawal_that_is_to_wait_is_refused(placet: Placet, folder: Path) -> None:
+    ran = placet("keys", "rotate", "--withdraw", "--after", "100")
+    assert (ran.code, len(list(folder.iterdir()))) == (exit_codes.USAGE, 1)
+    assert "--after: cannot be combined with --withdraw" in ran.complaint
+    assert placet("keys", "rotate", "--withdraw", "--after", "0").code == exit_codes.OK
+
+
 def scripted_key() -> key_pb2.Key:
     key = key_pb2.Key(id="k1", use=key_pb2.KEY_USE_PERMIT, state=key_pb2.KEY_STATE_WAITS)
     key.signs_from.FromSeconds(1_777_055_581)
@@ -146,6 +156,59 @@ def test_a_lost_key_encryption_key_is_replaced_while_no_server_runs(placet: Plac
         [(body,)] = database.execute("SELECT body FROM key_sets").fetchall()
     assert [each["kid"] for each in json.loads(body)["keys"]] == [third["key_id"]]
     assert "permit_key.created" in placet("audit", "events").out
+
+
+@pytest.mark.parametrize("command", [("rotate",), ("rotate", "permit", "--withdraw"), ("list",), ("jwks",)])
+def test_files_are_refused_while_the_database_has_the_keys(
+    placet: Placet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+) -> None:
+    """Without the key-encryption setting, files that the server does not use would be changed."""
+    data_dir = tmp_path / "data"
+    monkeypatch.setenv("PLACET_PERMIT_KEY_ENCRYPTION_KEY", kek())
+    assert placet("keys", "rotate", "--data-dir", data_dir).code == exit_codes.OK
+    monkeypatch.delenv("PLACET_PERMIT_KEY_ENCRYPTION_KEY")
+    open_permit_keys(data_dir / "keys/permits", 1)
+    ran = placet("keys", *command, "--data-dir", data_dir)
+    assert (ran.code, ran.out) == (exit_codes.USAGE, "")
+    assert "the permit keys are in the database" in ran.complaint
+    assert "name a server that uses them with --address" in ran.complaint
+    assert ("PLACET_PERMIT_KEY_ENCRYPTION_KEY" in ran.complaint) is (command[0] == "rotate")
+    assert "`placet" not in ran.complaint, "no command that would be refused again"
+    assert [file.name for file in (data_dir / "keys/permits").iterdir()] == ["1.pem"]
+
+
+def tell_of_server(data_dir: Path, *, shared: bool) -> None:
+    """Write what a server writes that runs on the data directory."""
+    judged = judged_settings(Settings(permit_key_encryption_key=SecretStr(kek() if shared else "")))
+    document = {"address": "127.0.0.1:1", "pid": os.getpid(), "settings": judged}
+    (data_dir / "serve.json").write_text(json.dumps(document))
+
+
+def test_a_running_server_says_where_the_keys_are(
+    placet: Placet, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data_dir = folder.parent.parent
+    tell_of_server(data_dir, shared=True)
+    ran = placet("keys", "rotate")
+    assert (ran.code, len(list(folder.iterdir()))) == (exit_codes.USAGE, 1)
+    assert "the permit keys are in the database" in ran.complaint
+    (data_dir / "serve.json").unlink()
+    monkeypatch.setenv("PLACET_PERMIT_KEY_ENCRYPTION_KEY", kek())
+    assert placet("keys", "rotate").code == exit_codes.OK
+    monkeypatch.delenv("PLACET_PERMIT_KEY_ENCRYPTION_KEY")
+    assert "start it first" in placet("keys", "rotate").complaint
+    tell_of_server(data_dir, shared=False)
+    assert placet("keys", "rotate").code == exit_codes.OK
+    assert len(list(folder.iterdir())) == 2
+
+
+@pytest.mark.usefixtures("in_database")
+def test_a_rotation_with_another_key_encryption_key_is_refused(placet: Placet, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert placet("keys", "rotate", "--after", "0").code == exit_codes.OK
+    monkeypatch.setenv("PLACET_PERMIT_KEY_ENCRYPTION_KEY", kek(2))
+    ran = placet("keys", "rotate")
+    assert ran.code == exit_codes.USAGE
+    assert "add that key after the new one, or replace all keys with `placet keys rotate --withdraw`" in ran.complaint
 
 
 def test_a_mounted_folder_is_shown_and_never_written(

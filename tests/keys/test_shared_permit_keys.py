@@ -179,6 +179,69 @@ async def test_keys_of_the_folder_verify_on_when_keys_move_into_the_database() -
     assert moved.kids() == [signing]
 
 
+def key_of_the_folder(key_id: str, signs_from: int, until: int) -> PermitKey:
+    return PermitKey(key_id, b"", signs_from, until)
+
+
+async def test_a_withdrawal_covers_keys_that_moved_from_the_folder() -> None:
+    """In the process that withdraws, in another one, and after a restart and a rotation."""
+    ledger, clock = memory_ledger(), Process(memory_ledger()).clock
+    now, day = clock.wall // 1_000_000, PERMIT_KEY_OVERLAP_SECONDS
+    earlier = tuple(
+        key_of_the_folder(key_id, signs_from, now + day)
+        for key_id, signs_from in (("used", now - 100), ("waited", now + day), ("later", now + day + 1))
+    )
+    first, second = Process(ledger, clock, earlier=earlier), Process(ledger, clock, earlier=earlier)
+    await first.start()
+    await second.start()
+    old = first.kid()
+    assert first.kids() == second.kids() == ["used", "waited", "later", old]
+    new = await first.rotate(withdraw=True)
+    await second.keys.renew()
+    assert first.kids() == second.kids() == ["later", new]
+    await second.rotate()
+    restarted = Process(ledger, clock, earlier=earlier)
+    await restarted.start()
+    assert restarted.kids() == first.kids()[:2] + second.kids()[2:]
+    assert "used" not in restarted.kids()
+    assert "waited" not in restarted.kids()
+
+
+async def test_a_rotation_withdraws_nothing_from_the_folder() -> None:
+    process = Process(memory_ledger())
+    process.earlier = (key_of_the_folder("used", process.now - 100, process.now),)
+    process.__post_init__()
+    await process.start()
+    await process.rotate()
+    body = orjson.loads(process.ledger.stored[PERMIT_KEYS].body)  # type: ignore[attr-defined] # the ledger in memory
+    assert (process.kids()[0], list(body)) == ("used", ["keys"])
+
+
+async def test_a_first_key_after_a_withdrawal_does_not_undo_it() -> None:
+    process, _ = await two_processes()
+    await process.rotate(withdraw=True)
+    await write_row(process, {"keys": [], "withdrawn_at": process.now})
+    earlier = key_of_the_folder("used", process.now - 100, process.now)
+    restarted = Process(process.ledger, process.clock, earlier=(earlier,))
+    await restarted.start()
+    assert restarted.kids() == [restarted.kid()]
+
+
+async def test_a_rotation_beside_a_key_that_does_not_decrypt_is_refused() -> None:
+    """No process would use the new key: each reads all keys or none."""
+    first, second = await two_processes()
+    both = Process(first.ledger, first.clock, kek=f"{kek(2)} {kek(1)}")
+    await both.start()
+    other = await both.rotate(after_seconds=0)
+    stored = first.ledger.stored[PERMIT_KEYS].body  # type: ignore[attr-defined] # the ledger in memory
+    with pytest.raises(PermitKeysUnavailableError, match=f"{other}.* add that key after the new one, or .*withdraw"):
+        await first.rotate()
+    assert first.ledger.stored[PERMIT_KEYS].body == stored  # type: ignore[attr-defined] # likewise
+    new = await first.rotate(withdraw=True)
+    await second.keys.renew()
+    assert first.kids() == second.kids() == [new]
+
+
 async def test_creations_are_recorded_without_any_part_of_the_private_key() -> None:
     first, _ = await two_processes()
     old = first.kid()
@@ -398,6 +461,7 @@ async def test_a_row_without_keys_is_no_reason_to_stop() -> None:
         b'{"keys":[{"kid":"k","signs_from":"now","kek":"k","encrypted":""}]}',
         b'{"keys":[{"kid":"k","signs_from":99999999999999,"kek":"k","encrypted":""}]}',
         b'{"keys":[{"kid":"k","signs_from":1,"kek":"k","encrypted":"A"}]}',
+        b'{"keys":[],"withdrawn_at":-1}',
     ],
 )
 async def test_a_damaged_row_is_reported_once_and_replaced_by_a_withdrawal(body: bytes) -> None:

@@ -67,6 +67,12 @@ def test_permits_verify_with_the_keys_over_http(server: Server) -> None:
     assert not (server.data_dir / "keys/permits").exists()
 
 
+def test_the_address_file_says_where_the_keys_are(server: Server) -> None:
+    document = (server.data_dir / "serve.json").read_text()
+    assert json.loads(document)["settings"]["permit_keys_in_database"] is True
+    assert kek() not in document
+
+
 def test_http_and_grpc_answer_the_same_set(server: Server) -> None:
     status, headers, body = get(server.running.http_address + PATH)
     with sdk.ControlClient(server.address, timeout=30) as control:

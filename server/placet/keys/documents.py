@@ -11,7 +11,7 @@ from msgspec import Meta, Struct, structs
 
 from placet.kernel.errors import ConfigurationError
 from placet.kernel.state import Row, RowKey, StateTable
-from placet.keys.model import PERMIT, KeySet, StoredKey
+from placet.keys.model import PERMIT, REPLACE_ALL, KeySet, StoredKey
 
 PERMIT_KEYS: Final = RowKey(StateTable.KEY_SETS, "", PERMIT)
 """The key of the row with the permit keys. It belongs to no tenant."""
@@ -23,7 +23,10 @@ _SECOND_MAX: Final = 253_402_300_799
 def key_set_row(keys: KeySet, before: Row | None, now_us: int) -> Row:
     """Return the row that replaces `before`, or the first one."""
     row = before or Row(PERMIT_KEYS, IN_USE, now_us, b"")
-    return structs.replace(row, body=orjson.dumps({"keys": [_to_json(key) for key in keys.keys]}))
+    body: dict[str, object] = {"keys": [_to_json(key) for key in keys.keys]}
+    if keys.withdrawn_at:
+        body["withdrawn_at"] = keys.withdrawn_at
+    return structs.replace(row, body=orjson.dumps(body))
 
 
 def read_key_set(row: Row | None) -> KeySet:
@@ -32,23 +35,27 @@ def read_key_set(row: Row | None) -> KeySet:
         return KeySet()
     try:
         stored = msgspec.json.decode(row.body, type=_Document)
-        return KeySet(tuple(map(_from_document, stored.keys)))
+        return KeySet(tuple(map(_from_document, stored.keys)), stored.withdrawn_at)
     except ValueError as error:  # also msgspec's and base64's
         raise ConfigurationError(
             "the permit keys in the database were changed by another program; run `placet audit verify --state`, then "
-            "restore a backup, or replace all keys with `placet keys rotate --withdraw`"
+            f"restore a backup, or {REPLACE_ALL}"
         ) from error
+
+
+_Second = Annotated[int, Meta(ge=0, le=_SECOND_MAX)]
 
 
 class _KeyDocument(Struct, frozen=True):
     kid: str
-    signs_from: Annotated[int, Meta(ge=0, le=_SECOND_MAX)]
+    signs_from: _Second
     kek: str
     encrypted: str
 
 
 class _Document(Struct, frozen=True):
     keys: tuple[_KeyDocument, ...]
+    withdrawn_at: _Second = 0
 
 
 def _from_document(key: _KeyDocument) -> StoredKey:

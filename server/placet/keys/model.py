@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import Final
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
+from placet.kernel.limits import PERMIT_KEY_OVERLAP_SECONDS
 from placet.permits.claims import PermitKey
 from placet.permits.schedule import ends_of, free_second, verifies_at
 
 PERMIT: Final = "permit"
 """The use of keys that sign permits."""
+REPLACE_ALL: Final = "replace all keys with `placet keys rotate --withdraw` and the server's key-encryption setting"
+"""The remedy for keys that cannot be read."""
 
 
 class StoredKey(Struct, frozen=True):
@@ -30,6 +33,8 @@ class KeySet(Struct, frozen=True):
 
     keys: tuple[StoredKey, ...] = ()
     """By `signs_from`, which differ. The last one has no end."""
+    withdrawn_at: int = 0
+    """When keys were last withdrawn, in seconds since the Unix epoch; 0 for never."""
 
     def ends(self) -> list[int]:
         """Return when each key stops to sign; 0 for the last one."""
@@ -48,11 +53,18 @@ class KeySet(Struct, frozen=True):
     def without_expired(self, now: int) -> KeySet:
         """Return the keys that verify anything at that second or later."""
         kept = [key for key, times in zip(self.keys, self.public(), strict=True) if verifies_at(times, now)]
-        return KeySet(tuple(kept))
+        return structs.replace(self, keys=tuple(kept))
 
     def with_key(self, key: StoredKey) -> KeySet:
         """Return these keys and one more."""
-        return KeySet(tuple(sorted((*self.keys, key), key=lambda each: each.signs_from)))
+        return structs.replace(self, keys=tuple(sorted((*self.keys, key), key=lambda each: each.signs_from)))
+
+    def withdrew(self, earlier: PermitKey) -> bool:
+        """Return whether the last withdrawal covers a key of the folder that was used before.
+
+        Its file may have been there for PERMIT_KEY_OVERLAP_SECONDS, the longest delay of a rotation, before it signs.
+        """
+        return earlier.signs_from <= self.withdrawn_at + PERMIT_KEY_OVERLAP_SECONDS if self.withdrawn_at else False
 
     def ids_missing_in(self, other: KeySet) -> list[str]:
         """Return the ids of keys that the other set does not have."""

@@ -56,7 +56,7 @@ class SharedKeyChanges:
         `withdraw` removes all other keys at once, for keys that others may have read: permits that they signed are
         refused from then on, and the new key signs at once. Returns the times of the new key, without its public half.
         Raises FailedPreconditionError when there are SHARED_KEYS_MAX keys, and PermitKeysUnavailableError when the row
-        is damaged; `withdraw` replaces that, too.
+        is damaged or has a key that this process cannot decrypt; `withdraw` replaces these, too.
         """
         command = ChangeCommand(ChangeKind.PERMIT_KEY_ROTATE, "", PERMIT, "", actor, redact_text(reason), caller)
         after_seconds = 0 if withdraw else after_seconds
@@ -68,18 +68,20 @@ class SharedKeyChanges:
 
     async def _first(self, command: ChangeCommand) -> tuple[Commitment | None, None]:
         row = await self._row()
-        if read_key_set(row).keys:
+        before = read_key_set(row)
+        if before.keys:
             return None, None
         now_us = self.commands.clock.wall_us()
         key = self.vault.create(now_us // _SECOND_US)
-        return self._put(key, KeySet(), row, KeySet(), command, now_us), None
+        return self._put(key, before, row, before, command, now_us), None
 
     async def _rotate(
         self, command: ChangeCommand, after_seconds: int, now_us: int, *, withdraw: bool
     ) -> Plan[PermitKey]:
         row = await self._row()
         before, now = _before(row, withdraw=withdraw), now_us // _SECOND_US
-        kept = KeySet() if withdraw else before.without_expired(now)
+        kept = KeySet(withdrawn_at=now) if withdraw else before.without_expired(now)
+        self._require_readable(kept)
         if len(kept.keys) >= SHARED_KEYS_MAX:
             raise FailedPreconditionError(KEYS_FULL, REFUSALS[KEYS_FULL])
         key = self.vault.create(kept.second_for_new(now + after_seconds))
@@ -92,6 +94,14 @@ class SharedKeyChanges:
         after = kept.with_key(key)
         changes = (PutIfVersion(key_set_row(after, row, now_us)),)
         return key_created(key, before.ids_missing_in(after), command, now_us, changes)
+
+    def _require_readable(self, kept: KeySet) -> None:
+        """Raise PermitKeysUnavailableError for a key that does not decrypt: no process here would use the new one."""
+        try:
+            for key in kept.keys:
+                self.vault.unlock(key, 0)
+        except ConfigurationError as error:
+            raise PermitKeysUnavailableError(str(error)) from error
 
     async def _row(self) -> Row | None:
         return (await self.commands.ledger.load(ReadSet([PERMIT_KEYS]))).rows.get(PERMIT_KEYS)

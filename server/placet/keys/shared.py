@@ -17,6 +17,7 @@ from placet.kernel.errors import ConfigurationError, LedgerUnavailableError, Per
 from placet.kernel.limits import SHARED_KEYS_AGE_SECONDS_MAX
 from placet.kernel.state import ReadSet
 from placet.keys.documents import PERMIT_KEYS, read_key_set
+from placet.keys.model import KeySet
 from placet.permits.schedule import signs_at, verifies_at
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class _Known(Struct, frozen=True):
 
     version: int = 0
     keys: tuple[SigningKey, ...] = ()
+    stored: KeySet = KeySet()
     read_at: float = 0.0
     """Monotonic seconds from before the read."""
     read_at_us: int = 0
@@ -48,8 +50,8 @@ class SharedPermitKeys:
     """The keys. For one event loop; call `read` before all else.
 
     `clock` says which key signs and which verify. `machine` is the machine's clock, whose two times are independent.
-    `earlier` are keys from before the keys were shared, which verify only. `on_error` receives the reason why newer
-    keys cannot be used, once for each reason.
+    `earlier` are keys from before the keys were shared, which verify only, and nothing after a withdrawal. `on_error`
+    receives the reason why newer keys cannot be used, once for each reason.
     """
 
     def __init__(
@@ -79,7 +81,8 @@ class SharedPermitKeys:
     def known(self) -> Sequence[PermitKey]:
         """Return the public keys that verify permits now, by `signs_from`."""
         now = self._now()
-        earlier = [key for key in self._earlier if verifies_at(key, now)]
+        stored = self._known.stored
+        earlier = [key for key in self._earlier if verifies_at(key, now) and not stored.withdrew(key)]
         return [*earlier, *(key.public for key in self._verifying())]
 
     def require_usable(self) -> None:
@@ -99,7 +102,7 @@ class SharedPermitKeys:
             read_at, read_at_us = self._machine.monotonic(), self._machine.wall_us()
             row = (await self._ledger.load(ReadSet([PERMIT_KEYS]))).rows.get(PERMIT_KEYS)
             version = row.version if row is not None else 0
-            keys = self._known.keys
+            keys, stored = self._known.keys, self._known.stored
             if version != self._known.version:
                 stored = read_key_set(row).without_expired(self._now())
                 keys = tuple(
@@ -107,7 +110,7 @@ class SharedPermitKeys:
                 )
             if not keys:
                 raise ConfigurationError("the database has no permit keys; restart the server, which creates one")
-            self._known = _Known(version, keys, read_at, read_at_us)
+            self._known = _Known(version, keys, stored, read_at, read_at_us)
 
     async def renew(self) -> None:
         """Read what has changed. Raises LedgerUnavailableError; keys that cannot be used are reported."""

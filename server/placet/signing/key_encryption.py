@@ -15,6 +15,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from placet.kernel.errors import ConfigurationError
+from placet.keys.model import REPLACE_ALL
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -53,14 +54,14 @@ class KeyEncryption:
         if key is None:
             raise ConfigurationError(
                 f"{self._source}: {what} is encrypted with the key-encryption key {key_id}, which is none of "
-                f"{', '.join(self._keys)}; add that key after the new one"
+                f"{', '.join(self._keys)}; add that key after the new one, or {REPLACE_ALL}"
             )
         try:
             return AESGCM(key).decrypt(encrypted[:NONCE_BYTES], encrypted[NONCE_BYTES:], bound)
         except (InvalidTag, ValueError) as error:
             raise ConfigurationError(
                 f"{what} was changed after it was encrypted; run `placet audit verify --state`, then restore a backup, "
-                "or replace all keys with `placet keys rotate --withdraw`"
+                f"or {REPLACE_ALL}"
             ) from error
 
 

@@ -9,7 +9,7 @@ import orjson
 
 from placet.cli.doctor.check import Check, failed, passed
 from placet.matching.addresses import split_address, unix_path
-from placet.server.settings.judged import different, with_judged
+from placet.server.settings.judged import SHARED_KEYS, different, with_judged
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -53,6 +53,14 @@ def settings_of_server(settings: Settings, address: str | None) -> tuple[Check, 
     if others := different(settings, running):
         detail += f"; this command was given other values of {', '.join(others)}"
     return passed(_JUDGED, detail), with_judged(settings, running)
+
+
+def keys_of_server_are_shared(data_dir: Path) -> bool | None:
+    """Return whether a server runs on the data directory with its permit keys in the database; None if unknown."""
+    document = _document(data_dir, None)
+    running = document.get("settings") if document else None
+    shared = running.get(SHARED_KEYS) if isinstance(running, dict) else None
+    return shared if isinstance(shared, bool) else None
 
 
 def _document(data_dir: Path, address: str | None) -> Mapping[str, Any] | None:

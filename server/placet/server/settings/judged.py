@@ -22,17 +22,21 @@ JUDGED: Final = (
     *("metrics_listen", "mtls_listen", "opa_address", "replica_id", "tls_terminated", "unsafe_no_auth"),
     *_FILES,
 )
+SHARED_KEYS: Final = "permit_keys_in_database"
+"""No setting, but what several secret ones say together: whether the permit keys are in the database."""
 
 
 def judged_settings(settings: Settings) -> dict[str, Any]:
     """Return the values as JSON has them, with absolute paths: who reads them may work in another folder."""
     values = {name: getattr(settings, name) for name in JUDGED}
-    return values | {name: str(Path(values[name]).absolute()) for name in _FILES if values[name]}
+    values |= {name: str(Path(values[name]).absolute()) for name in _FILES if values[name]}
+    return values | {SHARED_KEYS: settings.has_shared_keys}
 
 
 def different(settings: Settings, running: Mapping[str, Any]) -> list[str]:
     """Return the names of the settings that have another value in the running server."""
-    return [name for name, value in judged_settings(settings).items() if name in running and running[name] != value]
+    given = judged_settings(settings)
+    return [name for name in JUDGED if name in running and running[name] != given[name]]
 
 
 def with_judged(settings: Settings, running: Mapping[str, Any]) -> Settings:

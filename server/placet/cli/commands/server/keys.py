@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from placet import sdk
+from placet.cli.commands.server.permit_key_place import NAME_SETTING, keys_in_folder
 from placet.cli.offline import naming_data_dir, open_settings
 from placet.cli.options import (
     ConfigFile,
@@ -28,7 +29,6 @@ from placet.kernel.limits import PERMIT_KEY_LEAD_SECONDS, PERMIT_KEY_OVERLAP_SEC
 from placet.permits.claims import PermitKey, jwk_set
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from datetime import datetime
 
     from placet.server.settings.model import Settings
@@ -79,7 +79,7 @@ def list_command(
             rows = [_row_of_server(key) for key in client.list()]
     else:
         now = int(time.time())
-        rows = [_row(key, now) for key in _keys(open_settings(data_dir, config))]
+        rows = [_row(key, now) for key in keys_in_folder(open_settings(data_dir, config))]
     if output is Output.JSON:
         print_json(rows)
     else:
@@ -107,7 +107,7 @@ def jwks_command(
     from placet.permits.schedule import verifies_at  # noqa: PLC0415 - slow to import
 
     now = int(time.time())
-    keys = _keys(open_settings(data_dir, config))
+    keys = keys_in_folder(open_settings(data_dir, config))
     typer.echo(jwk_set(key for key in keys if verifies_at(key, now)))
 
 
@@ -116,9 +116,14 @@ def rotate_command(  # noqa: PLR0913 - where the keys are, and what to do
     use: Annotated[Use, typer.Argument(help="What the key signs.", metavar="[permit]")] = Use.PERMIT,
     *,
     after: Annotated[
-        int,
-        typer.Option(min=0, max=PERMIT_KEY_OVERLAP_SECONDS, help="Seconds until the new key signs."),
-    ] = PERMIT_KEY_LEAD_SECONDS,
+        int | None,
+        typer.Option(
+            min=0,
+            max=PERMIT_KEY_OVERLAP_SECONDS,
+            help="Seconds until the new key signs. Not with --withdraw.",
+            show_default=str(PERMIT_KEY_LEAD_SECONDS),
+        ),
+    ] = None,
     withdraw: Annotated[
         bool,
         typer.Option(
@@ -147,19 +152,20 @@ def rotate_command(  # noqa: PLR0913 - where the keys are, and what to do
 
     It is published at once and signs after a minute. The server can run: for keys in a folder, run the command as its
     user; for keys in the database, name it with --address. Without a server, the settings of the database and of its
-    key-encryption key are needed.
+    key-encryption key are needed. Files are not changed while the keys of the server are in its database.
 
     Example: placet keys rotate permit --address 127.0.0.1:7070
     """
     del use  # there is only one
+    after_seconds = _after_seconds(after, withdraw=withdraw)
     if address is not None:
-        row = _rotated_by_server(address, timeout, None if withdraw else after, reason, actor, withdraw=withdraw)
+        row = _rotated_by_server(address, timeout, after_seconds, reason, actor, withdraw=withdraw)
     else:
         settings, now = open_settings(data_dir, config, database_url), int(time.time())
         if settings.has_shared_keys:
-            key = _rotated_in_database(settings, after, reason, or_login_name(actor), withdraw=withdraw)
+            key = _rotated_in_database(settings, after_seconds, reason, or_login_name(actor), withdraw=withdraw)
         else:
-            key = _rotated_in_folder(settings, now, after, withdraw=withdraw)
+            key = _rotated_in_folder(settings, now, after_seconds, withdraw=withdraw)
         row = _row(key, int(time.time()))
     if output is Output.JSON:
         print_json(row)
@@ -167,8 +173,15 @@ def rotate_command(  # noqa: PLR0913 - where the keys are, and what to do
         print_fields(row.items())
 
 
+def _after_seconds(after: int | None, *, withdraw: bool) -> int:
+    """Return the delay of the new key. Raises ConfigurationError when a withdrawal is asked to wait."""
+    if withdraw and after:
+        raise ConfigurationError("--after: cannot be combined with --withdraw, whose new key signs at once; remove one")
+    return 0 if withdraw else PERMIT_KEY_LEAD_SECONDS if after is None else after
+
+
 def _rotated_by_server(
-    address: str, timeout: float, after: int | None, reason: str, actor: str, *, withdraw: bool
+    address: str, timeout: float, after: int, reason: str, actor: str, *, withdraw: bool
 ) -> dict[str, str]:
     with sdk.KeyClient(address, timeout=timeout) as client:
         key = client.rotate_permit_key(
@@ -186,8 +199,8 @@ def _rotated_in_folder(settings: Settings, now: int, after: int, *, withdraw: bo
             f"permit_keys_dir: {folder} is written by others; add a key there that signs later: `openssl genpkey "
             "-algorithm ed25519 -out $(date -d '+1 hour' +%s).pem`"
         )
-    before = _keys(settings)
-    key = rotate_permit_key(folder, now, 0 if withdraw else after)
+    before = keys_in_folder(settings, NAME_SETTING)
+    key = rotate_permit_key(folder, now, after)
     if withdraw:
         withdraw_permit_keys(folder, before)
     return key
@@ -208,19 +221,6 @@ def _rotated_in_database(settings: Settings, after: int, reason: str, actor: str
             return asyncio.run(run())
     except (FailedPreconditionError, PermitKeysUnavailableError) as error:
         raise ConfigurationError(str(error)) from error
-
-
-def _keys(settings: Settings) -> Sequence[PermitKey]:
-    """Return the public keys of the folder that the settings name. Raises ConfigurationError."""
-    from placet.signing.permit_keys import load_permit_keys  # noqa: PLC0415 - slow to import
-
-    if settings.has_shared_keys:
-        raise ConfigurationError("the permit keys are in the database: name a server that uses them with --address")
-    folder = settings.permit_keys_folder
-    keys = [pair.public for pair in load_permit_keys(folder, mounted=bool(settings.permit_keys_dir))]
-    if not keys:
-        raise ConfigurationError(f"{folder}: there are no permit keys; `placet serve` creates one, or name --data-dir")
-    return keys
 
 
 def _row(key: PermitKey, now: int) -> dict[str, str]:
