@@ -46,6 +46,7 @@ def outage(machine: Machine) -> EngineOutage:
 
 @pytest.fixture
 def lines() -> Iterator[list[MutableMapping[str, Any]]]:
+    structlog.reset_defaults()  # a server that ran in this process before may have configured its level
     with capture_logs() as captured:
         yield captured
 
