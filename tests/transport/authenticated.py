@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 from unittest import mock
 
 import grpc
+from google.protobuf.json_format import ParseDict
 from msgspec.structs import replace
 
 from placet.kernel.errors import UnauthenticatedError
 from placet.server import rpc
 from tests.serving import serving
-from tests.transport.wire import refusal_of
+from tests.transport.rpcs import every_rpc, message_class
+from tests.transport.wire import Refusal, refusal_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -24,7 +26,6 @@ if TYPE_CHECKING:
     from placet.identity.ports import Credentials, Delegation, User
     from placet.server.settings.model import Settings
     from tests.serving import Server
-    from tests.transport.wire import Refusal
 
 STREAM_SECONDS = 0.5
 CALL_SECONDS = 30.0
@@ -84,6 +85,12 @@ class Callers:
 
     def __init__(self, server: Server) -> None:
         self.channel = grpc.insecure_channel(server.address)
+
+    def ask(self, name: str, rpc: str, /, **fields: Any) -> Any:
+        """Return the response of one call, of a stream its first response; or how the call was refused."""
+        method = every_rpc()[rpc]
+        answer = self.call(name, method, [ParseDict(fields, message_class(method)())])
+        return answer if isinstance(answer, Refusal) else message_class(method, response=True).FromString(answer[0])
 
     def call(self, name: str, method: MethodDescriptor, requests: Iterable[Message]) -> Refusal | list[bytes]:
         """Return the responses as bytes, of a stream those of its first moments; or how the call was refused."""

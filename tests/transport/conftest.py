@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.transport.authenticated import Callers
 from tests.transport.wire import Wire
 
 if TYPE_CHECKING:
@@ -14,8 +15,22 @@ if TYPE_CHECKING:
     from tests.serving import Server
 
 
+@pytest.fixture(scope="module")
+def server(placet_server: Server) -> Server:
+    """The server that is called. A module that needs another one has a fixture of this name."""
+    return placet_server
+
+
 @pytest.fixture
-def wire(placet_server: Server) -> Iterator[Wire]:
-    connected = Wire(placet_server.address)
+def wire(server: Server) -> Iterator[Wire]:
+    connected = Wire(server.address)
     yield connected
     connected.close()
+
+
+@pytest.fixture(scope="module")
+def callers(server: Server) -> Iterator[Callers]:
+    """Callers of a server that authenticates them by `NamedPrincipals`."""
+    made = Callers(server)
+    yield made
+    made.channel.close()

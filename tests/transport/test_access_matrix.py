@@ -17,7 +17,7 @@ from placet.kernel.model import Caller
 from placet.v1.authorization_pb2 import AuthorizeStreamResponse
 from tests.serving import settings
 from tests.transport.authenticated import Callers, NamedPrincipals, serving_to
-from tests.transport.test_isolation import every_rpc, message_class
+from tests.transport.rpcs import every_rpc, message_class
 from tests.transport.wire import Refusal
 
 if TYPE_CHECKING:
@@ -81,13 +81,6 @@ PRINCIPALS = {
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with serving_to(NamedPrincipals(PRINCIPALS), settings(tmp_path_factory.mktemp("matrix"), reflection=True)) as made:
         yield made
-
-
-@pytest.fixture(scope="module")
-def callers(server: Server) -> Iterator[Callers]:
-    made = Callers(server)
-    yield made
-    made.channel.close()
 
 
 def request(method: MethodDescriptor, tenant: str) -> Message:

@@ -15,6 +15,7 @@ from placet.kernel.model import Caller
 from placet.v1 import approval_pb2, authorization_pb2, control_pb2
 from tests.serving import serving, settings
 from tests.transport.authenticated import Callers, NamedPrincipals, serving_to
+from tests.transport.rpcs import every_rpc, message_class
 from tests.transport.tenant_isolation import (
     AGENT,
     ATTACKER,
@@ -29,7 +30,7 @@ from tests.transport.tenant_isolation import (
     Houses,
     Victim,
 )
-from tests.transport.test_isolation import ATTEMPTS, BY, action, every_rpc, message_class
+from tests.transport.test_isolation import ATTEMPTS, BY, action
 from tests.transport.wire import Refusal
 
 if TYPE_CHECKING:
@@ -103,22 +104,6 @@ def server(data_dir: Path, victim: Victim) -> Iterator[Server]:
         yield made
 
 
-@pytest.fixture(scope="module")
-def callers(server: Server) -> Iterator[Callers]:
-    made = Callers(server)
-    yield made
-    made.channel.close()
-
-
-def ask(callers: Callers, name: str, method: str, **fields: Any) -> Any:
-    """Return the response of one call, or how it was refused."""
-    descriptor = every_rpc()[method]
-    answer = callers.call(name, descriptor, [ParseDict(fields, message_class(descriptor)())])
-    if isinstance(answer, Refusal):
-        return answer
-    return message_class(descriptor, response=True).FromString(answer[0])
-
-
 def attempt(callers: Callers, method: str, fields: dict[str, Any]) -> tuple[grpc.StatusCode, bytes]:
     """Return the code of a call of the attacker, and everything that it reads."""
     descriptor = every_rpc()[method]
@@ -184,35 +169,35 @@ def test_a_caller_cannot_name_another_tenant(server: Server, callers: Callers, v
 
 
 def test_an_operator_cannot_clear_a_switch_of_another_tenant_or_of_none(callers: Callers, victim: Victim) -> None:
-    everywhere = ask(
-        callers, "root", "ControlService.SetKillSwitch", scope={"workflow": "none"}, reason="r"
+    everywhere = callers.ask(
+        "root", "ControlService.SetKillSwitch", scope={"workflow": "none"}, reason="r"
     ).kill_switch.id
     for switch in (everywhere, victim.guessed.switch, victim.hidden.switch):
         for tenant, code in ((ATTACKER, NOT_FOUND), (VICTIM, DENIED), ("", DENIED)):
             fields = {"kill_switch_id": switch, "tenant": tenant, **BY}
             assert attempt(callers, "ControlService.ClearKillSwitch", fields)[0] is code
-    listed = ask(callers, "mallory", "ControlService.ListKillSwitches", tenant=ATTACKER).kill_switches
+    listed = callers.ask("mallory", "ControlService.ListKillSwitches", tenant=ATTACKER).kill_switches
     assert everywhere in {each.id for each in listed}
     assert {each.scope.tenant for each in listed} <= {"", ATTACKER}
-    assert ask(callers, "root", "ControlService.ClearKillSwitch", kill_switch_id=everywhere, reason="r").cleared
+    assert callers.ask("root", "ControlService.ClearKillSwitch", kill_switch_id=everywhere, reason="r").cleared
 
 
 def test_votes_of_every_tenant_need_a_grant_for_every_tenant(callers: Callers) -> None:
     fields = {"person": "owen", "reason": "r"}
     assert attempt(callers, "ApprovalService.VoidVotes", fields)[0] is DENIED
-    assert not isinstance(ask(callers, "root", "ApprovalService.VoidVotes", **fields), Refusal)
+    assert not isinstance(callers.ask("root", "ApprovalService.VoidVotes", **fields), Refusal)
 
 
 def test_a_user_token_of_another_tenant_is_refused(callers: Callers) -> None:
     request = action(READ)
     request["identity"]["user_token"] = "user of the victim"  # noqa: S105 - a name in this test
-    refused = ask(callers, "mallory", "AuthorizationService.Authorize", **request)
+    refused = callers.ask("mallory", "AuthorizationService.Authorize", **request)
     assert (refused.code, refused.reason) == (DENIED, "USER_OF_ANOTHER_TENANT")
 
 
 def test_a_key_of_another_caller_is_a_new_key(callers: Callers, victim: Victim) -> None:
     request = of_the_victim(action(PAY, idempotency_key=victim.guessed.key))
-    decision = ask(callers, "owner", "AuthorizationService.Authorize", **request).decision
+    decision = callers.ask("owner", "AuthorizationService.Authorize", **request).decision
     assert decision.decision_id not in {"", victim.guessed.allowed}
 
 
@@ -220,21 +205,21 @@ def test_the_owner_has_access_to_everything(callers: Callers, victim: Victim) ->
     """Proves that the ids in the attempts are valid for those who may use them."""
     owned = victim.guessed
     by_id = {"tenant": VICTIM, "approval_id": owned.waiting}
-    assert ask(callers, "owner", "AuditService.GetDecision", tenant=VICTIM, decision_id=owned.allowed).decision.tenant
-    page = ask(callers, "owner", "AuditService.QueryDecisions", tenant=VICTIM, page_token=owned.page_token)
+    assert callers.ask("owner", "AuditService.GetDecision", tenant=VICTIM, decision_id=owned.allowed).decision.tenant
+    page = callers.ask("owner", "AuditService.QueryDecisions", tenant=VICTIM, page_token=owned.page_token)
     assert page.decisions
-    approved = ask(callers, "owner", "ApprovalService.ApproveAction", **by_id).approval
+    approved = callers.ask("owner", "ApprovalService.ApproveAction", **by_id).approval
     assert (approved.state, approved.votes[0].person) == (approval_pb2.APPROVAL_STATE_APPROVED, "owen")
-    watched = ask(callers, "owner", "AuthorizationService.WatchDecision", tenant=VICTIM, decision_id=owned.allowed)
+    watched = callers.ask("owner", "AuthorizationService.WatchDecision", tenant=VICTIM, decision_id=owned.allowed)
     assert watched.state
-    cleared = ask(
-        callers, "owner", "ControlService.ClearKillSwitch", tenant=VICTIM, kill_switch_id=owned.switch, reason="r"
+    cleared = callers.ask(
+        "owner", "ControlService.ClearKillSwitch", tenant=VICTIM, kill_switch_id=owned.switch, reason="r"
     )
     assert cleared.cleared
 
 
 def status_of(callers: Callers, name: str) -> control_pb2.GetPolicyStatusResponse:
-    found = ask(callers, name, "ControlService.GetPolicyStatus")
+    found = callers.ask(name, "ControlService.GetPolicyStatus")
     assert isinstance(found, control_pb2.GetPolicyStatusResponse)
     return found
 
@@ -270,7 +255,7 @@ def test_problems_of_the_files_of_other_tenants_are_hidden(
 
 
 def test_delegates_and_agents_have_the_same_names_in_each_tenant(callers: Callers) -> None:
-    decision = ask(callers, "mallory", "AuthorizationService.Authorize", **action(READ)).decision
-    found = ask(callers, "mallory", "AuditService.QueryDecisions", tenant=ATTACKER, agent=AGENT)
+    decision = callers.ask("mallory", "AuthorizationService.Authorize", **action(READ)).decision
+    found = callers.ask("mallory", "AuditService.QueryDecisions", tenant=ATTACKER, agent=AGENT)
     assert decision.decision_id in {each.decision.decision_id for each in found.decisions}
     assert {each.tenant for each in found.decisions} == {ATTACKER}

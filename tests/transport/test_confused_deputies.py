@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from google.protobuf.json_format import ParseDict
 
 from placet.identity.model import Grant, Principal, Role, UserAssertion
 from placet.identity.ports import User
@@ -13,7 +12,6 @@ from placet.kernel.model import Caller
 from tests.serving import settings
 from tests.transport.authenticated import Callers, NamedPrincipals, as_caller, serving_to
 from tests.transport.streaming import StreamCall, streamed
-from tests.transport.test_isolation import every_rpc, message_class
 from tests.transport.wire import Refusal
 from tests.transport.wire import request as streamed_request
 
@@ -70,26 +68,12 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield running
 
 
-@pytest.fixture(scope="module")
-def callers(server: Server) -> Iterator[Callers]:
-    made = Callers(server)
-    yield made
-    made.channel.close()
-
-
-def ask(callers: Callers, name: str, rpc: str, **fields: Any) -> Any:
-    method = every_rpc()[rpc]
-    answer = callers.call(name, method, [ParseDict(fields, message_class(method)())])
-    return answer if isinstance(answer, Refusal) else message_class(method, response=True).FromString(answer[0])
-
-
 @pytest.fixture
 def approval(callers: Callers, request: pytest.FixtureRequest) -> str:
     """The id of an approval of an action on Dana's behalf."""
     action = {"tool": "vault.pay", "params_json": f'{{"for":"{request.node.name}"}}'}
     identity = {"agent": "payer", "tenant": TENANT, "user_token": TOKEN}
-    decided = ask(
-        callers,
+    decided = callers.ask(
         "runtime",
         "AuthorizationService.Authorize",
         idempotency_key=request.node.name,
@@ -103,7 +87,7 @@ def approval(callers: Callers, request: pytest.FixtureRequest) -> str:
 
 def vote(callers: Callers, name: str, approval_id: str, **more: Any) -> str:
     """Vote, and return the reason why the vote is refused; "" if it counts."""
-    answer = ask(callers, name, "ApprovalService.ApproveAction", tenant=TENANT, approval_id=approval_id, **more)
+    answer = callers.ask(name, "ApprovalService.ApproveAction", tenant=TENANT, approval_id=approval_id, **more)
     return answer.reason if isinstance(answer, Refusal) else ""
 
 
@@ -126,14 +110,13 @@ def test_nobody_votes_in_the_name_of_another_person(callers: Callers, approval: 
 def test_two_credentials_of_one_person_are_one_vote(callers: Callers, approval: str) -> None:
     assert vote(callers, "kim", approval) == ""
     assert vote(callers, "kim elsewhere", approval) == "VOTED_ALREADY"
-    shown = ask(callers, "lee", "ApprovalService.GetApproval", tenant=TENANT, approval_id=approval).approval
+    shown = callers.ask("lee", "ApprovalService.GetApproval", tenant=TENANT, approval_id=approval).approval
     assert [each.person for each in shown.votes] == ["kim@example.com"]
     assert vote(callers, "lee", approval) == ""
 
 
 def test_the_person_who_sent_it_cannot_vote_whatever_the_id_of_the_caller(callers: Callers) -> None:
-    decided = ask(
-        callers,
+    decided = callers.ask(
         "lea",
         "AuthorizationService.Authorize",
         idempotency_key="sent by lea",

@@ -33,16 +33,9 @@ AT_ONCE = 25
 
 
 @pytest.fixture(scope="module")
-def control_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with serving(settings(tmp_path_factory.mktemp("control_server"))) as server:
-        yield server
-
-
-@pytest.fixture
-def wire(control_server: Server) -> Iterator[Wire]:
-    connected = Wire(control_server.address)
-    yield connected
-    connected.close()
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with serving(settings(tmp_path_factory.mktemp("control_server"))) as running:
+        yield running
 
 
 def call(wire: Wire, method: str, content: dict[str, Any]) -> Any:
@@ -135,12 +128,12 @@ def test_another_tenant_sees_and_changes_nothing(wire: Wire) -> None:
     call(wire, "ClearKillSwitch", {"kill_switch_id": name, "tenant": "globex", "actor": ANN, "reason": "r"})
 
 
-def test_a_kill_switch_set_under_load_allows_nothing_in_its_scope(control_server: Server, wire: Wire) -> None:
+def test_a_kill_switch_set_under_load_allows_nothing_in_its_scope(server: Server, wire: Wire) -> None:
     over = threading.Event()
     begun = threading.Barrier(CALLERS + 1)
 
     def ask() -> None:
-        with contextlib.closing(Wire(control_server.address)) as own:
+        with contextlib.closing(Wire(server.address)) as own:
             for number in range(100_000):
                 if over.is_set():
                     return
@@ -163,7 +156,7 @@ def test_a_kill_switch_set_under_load_allows_nothing_in_its_scope(control_server
         each.join(60)
     assert len(set(names)) == 1
     stopped, revoked = False, 0
-    for kind, effect, tool in history(control_server):
+    for kind, effect, tool in history(server):
         if kind in {"kill_switch.set", "kill_switch.cleared"}:
             stopped = kind == "kill_switch.set"
         revoked += kind == "permit.revoked"

@@ -16,7 +16,7 @@ from placet.transport.grpc.messages.from_proto import parse_request
 from placet.v1.action_pb2 import Identity
 from tests.serving import settings
 from tests.transport.authenticated import Callers, NamedPrincipals, serving_to
-from tests.transport.test_isolation import every_rpc, message_class
+from tests.transport.rpcs import every_rpc, message_class
 from tests.transport.test_parse import message, refused
 
 if TYPE_CHECKING:

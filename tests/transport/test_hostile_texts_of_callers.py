@@ -17,10 +17,11 @@ from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.serving import settings
-from tests.transport.authenticated import Callers, NamedPrincipals, serving_to
+from tests.transport.authenticated import NamedPrincipals, serving_to
+from tests.transport.rpcs import every_rpc, message_class
 from tests.transport.tenant_isolation import ATTACKER, POLICY, Belongings
 from tests.transport.test_authenticated_isolation import everything_in
-from tests.transport.test_isolation import ATTEMPTS, every_rpc, message_class
+from tests.transport.test_isolation import ATTEMPTS
 from tests.transport.wire import Refusal
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from google.protobuf.message import Message
 
     from tests.serving import Server
+    from tests.transport.authenticated import Callers
 
 FORGED = "forged-entry"
 HOSTILE = (
@@ -48,13 +50,6 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     principals = {"mallory": everything_in(ATTACKER, "mallory"), "runtime": everything_in("acme", "r")}
     with serving_to(NamedPrincipals(principals), chosen) as running:
         yield running
-
-
-@pytest.fixture(scope="module")
-def callers(server: Server) -> Iterator[Callers]:
-    made = Callers(server)
-    yield made
-    made.channel.close()
 
 
 def text_fields(descriptor: Descriptor, depth: int = 0) -> Iterator[Path]:

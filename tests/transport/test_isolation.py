@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import base64
-import importlib
-import pkgutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import grpc
 import pytest
 from google.protobuf.json_format import ParseDict
-from google.protobuf.message_factory import GetMessageClass
 
-import placet.v1
 from placet.sdk import (
     ApprovalClient,
     ApprovalState,
@@ -26,6 +22,7 @@ from placet.sdk import (
 )
 from placet.v1 import authorization_pb2
 from tests.serving import serving, settings
+from tests.transport.rpcs import every_rpc, message_class
 from tests.transport.tenant_isolation import (
     AGENT,
     AMOUNT,
@@ -49,7 +46,6 @@ from tests.transport.tenant_isolation import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from google.protobuf.descriptor import MethodDescriptor
     from google.protobuf.message import Message
 
     from tests.transport.tenant_isolation import Belongings
@@ -191,15 +187,6 @@ def approvals_token(victim: Belongings) -> str:
     return base64.urlsafe_b64encode(f'[9999999999999999,"{victim.waiting}"]'.encode()).decode()
 
 
-def every_rpc() -> dict[str, MethodDescriptor]:
-    """Return the descriptor of each RPC by service and method."""
-    files = [importlib.import_module(f"placet.v1.{each.name}") for each in pkgutil.iter_modules(placet.v1.__path__)]
-    services = [
-        one for each in files if hasattr(each, "DESCRIPTOR") for one in each.DESCRIPTOR.services_by_name.values()
-    ]
-    return {f"{service.name}.{method.name}": method for service in services for method in service.methods}
-
-
 @pytest.fixture(scope="module")
 def houses(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Houses]:
     chosen = settings(tmp_path_factory.mktemp("isolation"))
@@ -261,12 +248,6 @@ def test_another_tenant_sees_and_changes_nothing(houses: Houses, victim: Victim,
         output = b"".join(answer.messages) + answer.text.encode()
         assert not [secret for secret in victim.secrets if secret in output], attempt
     assert houses.state() == before
-
-
-def message_class(method: MethodDescriptor, *, response: bool = False) -> type[Message]:
-    """Return the request class of a method, or its response class."""
-    made: type[Message] = GetMessageClass(method.output_type if response else method.input_type)
-    return made
 
 
 def test_an_approval_of_another_tenant_allows_nothing(houses: Houses, victim: Victim) -> None:

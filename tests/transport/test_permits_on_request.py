@@ -38,13 +38,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield running
 
 
-@pytest.fixture
-def wire(server: Server) -> Iterator[Wire]:
-    connected = Wire(server.address)
-    yield connected
-    connected.close()
-
-
 def permit(wire: Wire, tenant: str, **changes: Any) -> str:
     """Return the permit of an allow."""
     decision = wire.authorize(request({**ALLOWED, "identity.tenant": tenant, **changes}))

@@ -17,7 +17,7 @@ from placet.transport.grpc.interceptors.refused_access import RefusedAccessRecor
 from tests.serving import settings
 from tests.support.fakes import FixedClock
 from tests.transport.authenticated import Callers, NamedPrincipals, serving_to
-from tests.transport.test_isolation import every_rpc, message_class
+from tests.transport.rpcs import every_rpc, message_class
 from tests.transport.wire import Refusal
 
 if TYPE_CHECKING:
@@ -115,9 +115,7 @@ def test_an_attack_is_sampled_and_counted(server: Server, callers: Callers) -> N
 
 
 def operate(callers: Callers, rpc: str, **fields: Any) -> Any:
-    method = every_rpc()[f"ControlService.{rpc}"]
-    answer = callers.call("operator", method, [ParseDict(fields | {"reason": "r"}, message_class(method)())])
-    return answer if isinstance(answer, Refusal) else message_class(method, response=True).FromString(answer[0])
+    return callers.ask("operator", f"ControlService.{rpc}", **fields, reason="r")
 
 
 def test_a_call_that_state_refuses_is_no_refused_access(server: Server, callers: Callers) -> None:

@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 import pytest
-from google.protobuf.json_format import ParseDict
 
 from placet.sdk import WebhookError, WebhookReason, verify_webhook
 from tests.serving import settings
 from tests.transport.authenticated import Callers, NamedPrincipals, serving_to
 from tests.transport.tenant_isolation import ATTACKER, POLICY, SECRET, VICTIM, WIRE
 from tests.transport.test_authenticated_isolation import everything_in, of_the_victim
-from tests.transport.test_isolation import action, every_rpc, message_class
+from tests.transport.test_isolation import action
 from tests.transport.wire import Refusal
 from tests.webhooks.receiving import SECRET as WEBHOOK_SECRET
 from tests.webhooks.receiving import receiving
@@ -41,13 +40,8 @@ class Site:
     """A server with two tenants, and the receiver of its webhooks."""
 
     def __init__(self, callers: Callers, receiver: Receiver) -> None:
-        self._callers = callers
+        self.ask = callers.ask
         self._receiver = receiver
-
-    def ask(self, name: str, method: str, **fields: Any) -> Any:
-        descriptor = every_rpc()[method]
-        answer = self._callers.call(name, descriptor, [ParseDict(fields, message_class(descriptor)())])
-        return answer if isinstance(answer, Refusal) else message_class(descriptor, response=True).FromString(answer[0])
 
     def requested(self, name: str, request: dict[str, Any]) -> str:
         """Return the id of the approval that an action needs."""

@@ -6,14 +6,13 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from google.protobuf.json_format import ParseDict
 
 from placet.identity.model import Grant, Principal, Role, UserAssertion
 from placet.identity.ports import User
 from placet.kernel.model import Caller
 from tests.serving import serving, settings
 from tests.transport.authenticated import Callers, NamedPrincipals, serving_to
-from tests.transport.test_isolation import every_rpc, message_class
+from tests.transport.rpcs import every_rpc, message_class
 from tests.transport.wire import Refusal
 
 if TYPE_CHECKING:
@@ -42,18 +41,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield made
 
 
-@pytest.fixture(scope="module")
-def callers(server: Server) -> Iterator[Callers]:
-    made = Callers(server)
-    yield made
-    made.channel.close()
-
-
 def ask(callers: Callers, name: str, rpc: str, **fields: Any) -> Any:
-    method = every_rpc()[rpc]
-    answer = callers.call(name, method, [ParseDict(fields, message_class(method)())])
+    answer = callers.ask(name, rpc, **fields)
     assert not isinstance(answer, Refusal), answer
-    return message_class(method, response=True).FromString(answer[0])
+    return answer
 
 
 def action(key: str, **identity: str) -> dict[str, Any]:

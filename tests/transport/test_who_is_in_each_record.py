@@ -8,7 +8,6 @@ import sqlite3
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from google.protobuf.json_format import ParseDict
 from msgspec.structs import replace
 
 from placet.audit.records import RecordKind
@@ -18,8 +17,7 @@ from tests.serving import settings
 from tests.transport.authenticated import Callers, NamedPrincipals, serving_to
 from tests.transport.tenant_isolation import PAY, POLICY, VICTIM, WIRE
 from tests.transport.test_authenticated_isolation import everything_in, of_the_victim
-from tests.transport.test_isolation import action, every_rpc, message_class
-from tests.transport.wire import Refusal
+from tests.transport.test_isolation import action
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -81,11 +79,7 @@ class Site:
     def __init__(self, server: Server) -> None:
         self.server = server
         self.callers = Callers(server)
-
-    def ask(self, caller: str, method: str, /, **fields: Any) -> Any:
-        descriptor = every_rpc()[method]
-        answer = self.callers.call(caller, descriptor, [ParseDict(fields, message_class(descriptor)())])
-        return answer if isinstance(answer, Refusal) else message_class(descriptor, response=True).FromString(answer[0])
+        self.ask = self.callers.ask
 
     def authorize(self, tool: str, key: str) -> Any:
         request = of_the_victim(action(tool, idempotency_key=key))
