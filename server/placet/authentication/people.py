@@ -19,7 +19,10 @@ _EVERY_SUBJECT: Final = frozenset({"sub", "oid"})
 
 
 def people_problems(entries: Sequence[IssuerEntry]) -> Iterator[str]:
-    """Yield why two-person rules would not hold with these entries: key, problem and remedy of each."""
+    """Yield why two-person rules would not hold with these entries: key, problem and remedy of each.
+
+    Entries of one issuer identify people by the same claims, which the document checks before.
+    """
     for index, entry in enumerate(entries):
         if _counted_in(entry) and not entry.people_when and entry.person_claim in {"", *_EVERY_SUBJECT}:
             yield (
@@ -29,9 +32,9 @@ def people_problems(entries: Sequence[IssuerEntry]) -> Iterator[str]:
             )
     for (first, one), (second, other) in combinations(enumerate(entries), 2):
         tenants = _in_common(_counted_in(one), _counted_in(other))
-        if tenants and (key := _differing(one, other)):
+        if tenants and one.person_claim != other.person_claim:
             yield (
-                f"issuers[{second}].{key}: differs from issuers[{first}], and the people of both decide in "
+                f"issuers[{second}].person_claim: differs from issuers[{first}], and the people of both decide in "
                 f"{_named(tenants)}, so that one person would be two; write one in both that is the same for a person"
             )
 
@@ -71,15 +74,6 @@ def _in_common(one: frozenset[str], other: frozenset[str]) -> frozenset[str]:
     if EVERY_TENANT in one:
         return other
     return one if EVERY_TENANT in other else one & other
-
-
-def _differing(one: IssuerEntry, other: IssuerEntry) -> str:
-    """Return the key by which two entries know the same person under two ids; empty for none."""
-    if one.person_claim != other.person_claim:
-        return "person_claim"
-    if not one.person_claim and one.issuer == other.issuer and one.caller_claim != other.caller_claim:
-        return "caller_claim"
-    return ""
 
 
 def _named(tenants: frozenset[str]) -> str:
