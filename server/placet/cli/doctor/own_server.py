@@ -44,8 +44,8 @@ def settings_of_server(settings: Settings, address: str | None) -> tuple[Check, 
     meant. Without one they are the given settings.
     """
     document = _document(settings.data_dir, address)
-    running = document.get("settings") if document else None
-    if document is None or not isinstance(running, dict):
+    running = _settings_in(document)
+    if document is None or running is None:
         where = f"the server at {address} does not use" if address else "no server runs on"
         detail = f"as given to this command: {where} {settings.data_dir.absolute()} of this machine"
         return passed(_JUDGED, detail), settings
@@ -57,9 +57,8 @@ def settings_of_server(settings: Settings, address: str | None) -> tuple[Check, 
 
 def keys_of_server_are_shared(data_dir: Path) -> bool | None:
     """Return whether a server runs on the data directory with its permit keys in the database; None if unknown."""
-    document = _document(data_dir, None)
-    running = document.get("settings") if document else None
-    shared = running.get(SHARED_KEYS) if isinstance(running, dict) else None
+    running = _settings_in(_document(data_dir, None)) or {}
+    shared = running.get(SHARED_KEYS)
     return shared if isinstance(shared, bool) else None
 
 
@@ -73,6 +72,12 @@ def _document(data_dir: Path, address: str | None) -> Mapping[str, Any] | None:
         return document if same and Path(f"/proc/{document['pid']}").exists() else None
     except (OSError, ValueError, TypeError, KeyError, AttributeError):  # no server has written the file
         return None
+
+
+def _settings_in(document: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    """Return the settings of a server from what it wrote; None if it wrote none."""
+    running = document.get("settings") if document is not None else None
+    return running if isinstance(running, dict) else None
 
 
 def _end_of(address: str) -> str | int:
