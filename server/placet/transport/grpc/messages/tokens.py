@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Final
 
 from placet.identity.model import Grant, Role, UserAssertion
 from placet.tokens.model import NewToken
 from placet.transport.grpc.messages.enums import enum_codec
 from placet.transport.grpc.messages.to_proto import optional_timestamp, timestamp
+from placet.transport.grpc.messages.validation import is_sha256
 from placet.v1 import person_pb2, token_pb2
 
 if TYPE_CHECKING:
     from placet.tokens.service import Listed
     from placet.transport.grpc.messages.validation import RequestValidator
 
-_SHA256: Final = re.compile(r"[0-9a-f]{64}")
 ROLES: Final = enum_codec(Role, token_pb2.CallerRole)
 ASSERTIONS: Final = enum_codec(UserAssertion, token_pb2.UserAssertion)
 
@@ -41,7 +40,7 @@ def new_token_of(validator: RequestValidator, request: token_pb2.CreateTokenRequ
 
 def digest_of_text(validator: RequestValidator, request: token_pb2.RevokeTokenRequest) -> str:
     """Return the SHA-256 that names the token in place of an id; empty for none."""
-    if request.text_sha256 and not _SHA256.fullmatch(request.text_sha256):
+    if request.text_sha256 and not is_sha256(request.text_sha256):
         validator.violation("text_sha256", "must be the SHA-256 of the token's text: 64 lower-case hex digits")
     if request.text_sha256 and request.token_id:
         validator.violation("text_sha256", "names a token beside token_id; send one of the two")

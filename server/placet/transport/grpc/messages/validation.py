@@ -142,9 +142,14 @@ class RequestValidator:
 
     def sha256(self, field: str, value: str) -> str:
         """Check a SHA-256 digest, which may be empty."""
-        if value and not _SHA256.match(value):
+        if value and not is_sha256(value):
             self.violation(field, "must be 64 lower-case hex digits")
         return value
+
+
+def is_sha256(value: str) -> bool:
+    """Return whether the text is a SHA-256 digest in lower-case hex."""
+    return bool(_SHA256.match(value))
 
 
 def tenant_or_nothing(value: str) -> str:
