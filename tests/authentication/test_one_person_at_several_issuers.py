@@ -10,6 +10,7 @@ from google.protobuf.json_format import ParseDict
 
 from placet.v1 import approval_pb2
 from tests.authentication.jwt_env import KEY, OTHER_KEY, claims, jwk, key_set, signed
+from tests.authentication.token_servers import bearer
 from tests.serving import serving, settings
 from tests.transport.wire import Refusal, Wire, request
 
@@ -71,10 +72,6 @@ def wire(server: Server) -> Iterator[Wire]:
 def token(issuer: str, subject: str, key: Any = None, **more: Any) -> str:
     content = claims(iss=issuer, aud="placet", sub=subject, **{"groups": ["keeper"], **more})
     return signed(content, key or KEYS[issuer])
-
-
-def bearer(text: str) -> tuple[tuple[str, str], ...]:
-    return (("authorization", f"Bearer {text}"),)
 
 
 @pytest.fixture
