@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from typing import TYPE_CHECKING
 
 import hypothesis
@@ -50,3 +51,11 @@ def postgres_server() -> Iterator[Postgres]:
 def postgres_url(postgres_server: Postgres) -> str:
     """The URL of an empty database."""
     return postgres_server.url(postgres_server.new_database())
+
+
+@pytest.fixture
+def unused_address() -> Iterator[str]:
+    """An address that refuses connections, reserved for this test."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield f"127.0.0.1:{taken.getsockname()[1]}"

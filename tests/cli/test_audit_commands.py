@@ -95,14 +95,12 @@ def test_query_as_table(placet: Placet, server: ScriptedServer) -> None:
 
 
 def test_tables_name_the_caller_and_fit_a_terminal_of_100_columns(
-    placet: Placet, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+    placet: Placet, server: ScriptedServer, terminal: Callable[[int], None]
 ) -> None:
     message = recorded(1)
     message.decision.decision_id = decision_id = "dec_" + "0123456789abcdef" * 2
     server.script(QUERY_DECISIONS, audit_pb2.QueryDecisionsResponse(decisions=[message]))
-    monkeypatch.setenv("COLUMNS", "100")
-    monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    terminal(100)
     for command in ("decisions", "tail"):
         out = re.sub(r"\x1b\[[0-9;]*m", "", placet("audit", command, "--tenant", "acme").out)
         head, *rows = out.splitlines()
@@ -152,8 +150,8 @@ def test_an_invalid_time(placet: Placet, server: ScriptedServer) -> None:
 @pytest.mark.parametrize(
     "arguments", [["decisions", "--tenant", "t"], ["tail", "--tenant", "t"], ["show", "dec_1", "--tenant", "t"]]
 )
-def test_no_server(placet: Placet, free_address: str, arguments: list[str]) -> None:
-    ran = placet("audit", *arguments, "--address", free_address, "--timeout", "0.5")
+def test_no_server(placet: Placet, unused_address: str, arguments: list[str]) -> None:
+    ran = placet("audit", *arguments, "--address", unused_address, "--timeout", "0.5")
     assert (ran.code, ran.out) == (exit_codes.NO_DECISION, "")
     assert "pdp.client_unavailable" in ran.complaint
 

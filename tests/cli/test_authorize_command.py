@@ -181,19 +181,19 @@ def test_params_from_a_file_that_cannot_be_read(
     ],
 )
 def test_wrong_params_are_refused_before_the_call(
-    placet: Placet, free_address: str, params: str, complaint: str
+    placet: Placet, unused_address: str, params: str, complaint: str
 ) -> None:
-    ran = placet(*ASK, "--params", params, "--address", free_address)
+    ran = placet(*ASK, "--params", params, "--address", unused_address)
     assert (ran.code, ran.out) == (exit_codes.USAGE, "")
     assert ran.complaint.startswith(f"--params: {complaint}")
     assert ran.complaint.endswith("""; give a JSON object, such as '{"amount": "45.00"}'""")
 
 
-def test_no_server(placet: Placet, free_address: str) -> None:
-    ran = placet(*ASK, "--address", free_address, "--timeout", "0.5")
+def test_no_server(placet: Placet, unused_address: str) -> None:
+    ran = placet(*ASK, "--address", unused_address, "--timeout", "0.5")
     assert (ran.code, ran.out) == (exit_codes.NO_DECISION, "")
     remedy = "start the server with `placet serve`, or name another one with --address"
-    assert ran.complaint == f"the connection to {free_address} was refused; {remedy} (pdp.client_unavailable)"
+    assert ran.complaint == f"the connection to {unused_address} was refused; {remedy} (pdp.client_unavailable)"
 
 
 def test_the_generated_key_is_named_when_the_decision_may_be_recorded(placet: Placet, server: ScriptedServer) -> None:
@@ -205,8 +205,8 @@ def test_the_generated_key_is_named_when_the_decision_may_be_recorded(placet: Pl
     assert ran.complaint.endswith(f"; retry with --idempotency-key {sent.idempotency_key}")
 
 
-def test_no_server_as_json(placet: Placet, free_address: str) -> None:
-    ran = placet(*ASK, "--address", free_address, "--timeout", "0.5", "-o", "json")
+def test_no_server_as_json(placet: Placet, unused_address: str) -> None:
+    ran = placet(*ASK, "--address", unused_address, "--timeout", "0.5", "-o", "json")
     assert ran.code == exit_codes.NO_DECISION
     assert (ran.document["effect"], ran.document["rule_id"]) == ("deny", "pdp.client_unavailable")
     assert ran.document["failure"]["rule_id"] == "pdp.client_unavailable"

@@ -75,13 +75,13 @@ def test_doctor_passes(placet: Placet, healthy: Path) -> None:
 
 
 def test_doctor_checks_the_server_in_the_environment(
-    placet: Placet, healthy: Path, monkeypatch: pytest.MonkeyPatch, free_address: str
+    placet: Placet, healthy: Path, monkeypatch: pytest.MonkeyPatch, unused_address: str
 ) -> None:
     del healthy
-    monkeypatch.setenv("PLACET_ADDRESS", free_address)
+    monkeypatch.setenv("PLACET_ADDRESS", unused_address)
     code, checks = diagnose(placet)
     assert code == exit_codes.CHECK_FAILED
-    assert (checks["server"]["ok"], free_address in checks["server"]["detail"]) == (False, True)
+    assert (checks["server"]["ok"], unused_address in checks["server"]["detail"]) == (False, True)
     assert "listen" not in checks
 
 
@@ -197,7 +197,7 @@ def served(rego_dir: Path, address: Path) -> Iterator[str]:
             process.terminate()
 
 
-def test_doctor_with_an_external_opa(placet: Placet, healthy: Path, free_address: str) -> None:
+def test_doctor_with_an_external_opa(placet: Placet, healthy: Path, unused_address: str) -> None:
     path = healthy / "s"
     with served(REGO_DIR, path) as revision:
         there = ("--opa-address", f"unix://{path}")
@@ -213,7 +213,7 @@ def test_doctor_with_an_external_opa(placet: Placet, healthy: Path, free_address
         tenant.with_name("acme.yaml").write_text("agent_policy: {allowed_tools: [acme.only_here]}")
         assert "acme.only_here" in only_failure(placet, "opa", *there)["detail"]
     assert "engine_unavailable" in only_failure(placet, "opa", "--opa-address", f"unix://{path}")["detail"]
-    assert "engine_unavailable" in only_failure(placet, "opa", "--opa-address", f"http://{free_address}")["detail"]
+    assert "engine_unavailable" in only_failure(placet, "opa", "--opa-address", f"http://{unused_address}")["detail"]
 
 
 def test_doctor_and_the_data_directory(placet: Placet, healthy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -437,9 +437,9 @@ def test_doctor_does_not_pass_checks_that_depend_on_a_failed_one(
     assert "holds no record of placet" in checks["trail"]["detail"]
 
 
-def test_doctor_and_a_named_server(placet: Placet, healthy: Path, server: ScriptedServer, free_address: str) -> None:
+def test_doctor_and_a_named_server(placet: Placet, healthy: Path, server: ScriptedServer, unused_address: str) -> None:
     del healthy
-    assert "placet serve" in only_failure(placet, "server", "--address", free_address)["remedy"]
+    assert "placet serve" in only_failure(placet, "server", "--address", unused_address)["remedy"]
     server.script(
         GET_POLICY_STATUS,
         control_pb2.GetPolicyStatusResponse(ready=False, last_error="OPA is away"),

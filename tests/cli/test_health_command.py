@@ -32,8 +32,8 @@ def test_a_server_that_decides(placet: Placet, placet_server: Server) -> None:
     assert (ran.code, "has no part" in ran.complaint) == (exit_codes.USAGE, True)
 
 
-def test_no_server(placet: Placet, free_address: str) -> None:
-    ran = placet("health", "--address", free_address, "--timeout", "1")
+def test_no_server(placet: Placet, unused_address: str) -> None:
+    ran = placet("health", "--address", unused_address, "--timeout", "1")
     assert (ran.code, ran.out) == (exit_codes.NO_DECISION, "")
     assert "start the server, or correct --address" in ran.complaint
 

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import re
-import sys
 from typing import TYPE_CHECKING
 
 from placet.cli.rendering.output import print_table
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import pytest
 
 
 def test_effects_are_coloured_on_a_terminal(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    capsys: pytest.CaptureFixture[str], terminal: Callable[[int], None]
 ) -> None:
-    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
-    monkeypatch.setenv("TERM", "xterm-256color")
-    monkeypatch.setenv("COLUMNS", "80")
-    monkeypatch.delenv("NO_COLOR", raising=False)
+    terminal(80)
     print_table(("effect",), [["deny"], ["[bold]x[/bold]"]])
     out = capsys.readouterr().out
     assert "\x1b[31mdeny" in out
@@ -31,11 +29,9 @@ def test_nothing_is_cut_without_a_terminal(capsys: pytest.CaptureFixture[str]) -
 
 
 def test_a_terminal_shows_every_character_and_keeps_the_whole_column_on_one_line(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    capsys: pytest.CaptureFixture[str], terminal: Callable[[int], None]
 ) -> None:
-    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
-    monkeypatch.setenv("COLUMNS", "40")
-    monkeypatch.setenv("TERM", "xterm")
+    terminal(40)
     print_table(("rule_id", "id"), [["allowlist." + "read_tool" * 3, "dec_0123456789abcdef"]], whole="id")
     lines = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out).splitlines()
     assert max(map(len, lines)) <= 40

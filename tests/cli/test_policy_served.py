@@ -148,8 +148,8 @@ def test_confirm_needs_a_reason(placet: Placet, served: Server) -> None:
     assert "revision r is not held; no revision is held" in ran.err
 
 
-def test_status_without_a_server(placet: Placet, free_address: str) -> None:
-    ran = placet("policy", "status", "--address", free_address, "--timeout", "0.5")
+def test_status_without_a_server(placet: Placet, unused_address: str) -> None:
+    ran = placet("policy", "status", "--address", unused_address, "--timeout", "0.5")
     assert ran.code == exit_codes.NO_DECISION
     assert ran.complaint
 

@@ -177,8 +177,8 @@ def test_verify_by_the_server(placet: Placet, server: ScriptedServer) -> None:
     assert ran.document["problems"] == [{"kind": "sequence_gap", "writer": "placet", "sequence": 3, "detail": "d"}]
 
 
-def test_verify_by_a_server_that_does_not_run(placet: Placet, free_address: str) -> None:
-    ran = placet("audit", "verify", "--server", "--address", free_address, "--timeout", "0.5")
+def test_verify_by_a_server_that_does_not_run(placet: Placet, unused_address: str) -> None:
+    ran = placet("audit", "verify", "--server", "--address", unused_address, "--timeout", "0.5")
     assert ran.code == exit_codes.NO_DECISION
     assert ran.complaint
 

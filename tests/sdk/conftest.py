@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from typing import TYPE_CHECKING
 
 import pytest
@@ -39,11 +38,3 @@ def both(request: pytest.FixtureRequest, server: ScriptedServer) -> Both:
     return Both(
         server.address, request.param.startswith("asyncio"), "stream" if request.param.endswith("stream") else "unary"
     )
-
-
-@pytest.fixture
-def unused_address() -> Iterator[str]:
-    """An address that is reserved, so that no server listens there."""
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        yield f"127.0.0.1:{taken.getsockname()[1]}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import socket
 import socketserver
 import threading
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from placet.notifications.delivery import new_delivery
 from placet.notifications.payload import WebhookEvent, WebhookType
+from tests.support.ports import free_port
 from tests.support.replacing import replace
 
 if TYPE_CHECKING:
@@ -197,6 +197,4 @@ def dripping(drop: bytes) -> Iterator[Dripper]:
 
 def unreachable() -> str:
     """Return a URL of a port on which no server listens."""
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        return f"http://127.0.0.1:{unused.getsockname()[1]}/"
+    return f"http://127.0.0.1:{free_port()}/"
