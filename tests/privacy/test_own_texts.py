@@ -31,13 +31,8 @@ def own_texts(source: str) -> Iterator[tuple[int, str]]:
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
             yield node.lineno, node.value
         elif isinstance(node, ast.JoinedStr):
-            yield (
-                node.lineno,
-                "".join(
-                    str(getattr(part, "value", INSERTED)) if isinstance(part, ast.Constant) else INSERTED
-                    for part in node.values
-                ),
-            )
+            parts = (str(part.value) if isinstance(part, ast.Constant) else INSERTED for part in node.values)
+            yield node.lineno, "".join(parts)
 
 
 def test_redaction_leaves_every_own_text_as_it_is() -> None:
