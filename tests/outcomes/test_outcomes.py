@@ -172,6 +172,15 @@ async def test_two_reports_that_race_are_settled_once() -> None:
     assert len(env.bodies(RecordKind.OUTCOME_REPORTED)) == 1
 
 
+async def test_a_report_between_the_reads_of_another_is_the_only_one() -> None:
+    env = OutcomeEnv(budgets=[MONEY])
+    decision_id = await env.pay(40)
+    env.raced.between_tables = partial(env.report, decision_id, OK)
+    assert await env.report(decision_id, OK) == OutcomeReceipt(repeated=True, late=False, exceeded_budget_ids=())
+    assert await env.usage("money") == (40, 0)
+    assert len(env.bodies(RecordKind.OUTCOME_REPORTED)) == 1
+
+
 async def test_a_report_that_loses_every_race_is_an_error_and_changes_nothing() -> None:
     env = OutcomeEnv(budgets=[MONEY])
     decision_id = await env.pay(40)

@@ -10,7 +10,7 @@ import orjson
 from placet.actions.outcome import Outcome, OutcomeReport, OutcomeStatus
 from placet.audit.records import Commitment, RecordKind
 from placet.kernel.model import Caller, Decision, Effect
-from placet.kernel.state import CounterKey, PutIfVersion, ReadSet
+from placet.kernel.state import CounterKey, PutIfVersion, ReadSet, Snapshot, StateTable
 from placet.outcomes.service import OutcomeService
 from placet.tenants.policy import TenantPolicy
 from tests.support.fakes import Bench, FullLedger, ScriptedPolicy, new_request
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from placet.decision.replies import Answer
-    from placet.kernel.state import Row, RowKey, Snapshot, StateTable
+    from placet.kernel.state import Row, RowKey
     from placet.outcomes.service import OutcomeReply
 
 ME = "unauthenticated"
@@ -38,11 +38,23 @@ BREAKER = {"failures_in_a_row": 2, "open_seconds": 30, "scopes": ["tool"]}
 
 
 class RacedLedger(FullLedger):
-    """A ledger that calls `after_read` once, after the next read: a race that another writer wins."""
+    """A ledger that calls `after_read` once, after the next read: a race that another writer wins.
+
+    It calls `between_tables` once, after the next read of outcomes and before that of the other rows, as PostgreSQL may
+    let another replica commit between two statements.
+    """
 
     after_read: Callable[[], Awaitable[object]] | None = None
+    between_tables: Callable[[], Awaitable[object]] | None = None
 
     async def load(self, read_set: ReadSet) -> Snapshot:
+        if self.between_tables is not None:
+            callback, self.between_tables = self.between_tables, None
+            first = await super().load(ReadSet([key for key in read_set.rows if key.table is StateTable.OUTCOMES]))
+            await callback()
+            later = await super().load(read_set)
+            rest = {key: row for key, row in later.rows.items() if key.table is not StateTable.OUTCOMES}
+            return Snapshot({**first.rows, **rest}, later.counters)
         snapshot = await super().load(read_set)
         await self._after_read()
         return snapshot

@@ -66,6 +66,11 @@ class Reservation(Struct, frozen=True, gc=False):
     permit: bool = False
     """Whether the allow carried a permit, so that a process may hold one."""
 
+    @property
+    def awaits_outcome(self) -> bool:
+        """Whether no outcome settled it yet; its expiry is no outcome."""
+        return self.state in {ReservationState.HELD, ReservationState.EXPIRED}
+
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
@@ -199,7 +204,7 @@ def settle(
     counts as used; None gives back everything. Raises AssertionError when the reservation was already settled by an
     outcome.
     """
-    if reservation.state not in {ReservationState.HELD, ReservationState.EXPIRED}:
+    if not reservation.awaits_outcome:
         raise AssertionError("a reservation is settled once")
     late = reservation.state is ReservationState.EXPIRED
     changes, exceeded, excess, any_used = [], set(), [], False

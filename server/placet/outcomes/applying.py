@@ -44,6 +44,11 @@ class Call:
     bounds: GiveBackBounds | None = None
     """None gives back everything."""
 
+    @property
+    def awaits_outcome(self) -> bool:
+        """Whether no outcome settled the call's reservation yet. True without one."""
+        return self.reservation is None or self.reservation.awaits_outcome
+
     def counters(self) -> Iterator[CounterKey]:
         """Yield the counters to read before the report is applied."""
         if self.reservation is None:

@@ -116,7 +116,8 @@ class OutcomeService:
     async def _find(self, reports: Sequence[OutcomeReport]) -> Sequence[Call | OutcomeReply | None]:
         """Return the call of each report, or the reply when there is nothing to record.
 
-        Returns None for all but the first report of the same call: they are handled in the next round.
+        Returns None for what is handled in the next round: all but the first report of the same call, and a call whose
+        outcome another replica recorded between the reads of the outcomes and of the reservations.
         """
         keys = [outcome_key(report.tenant, report.decision_id) for report in reports]
         reservation_keys = [reservation_key(report.tenant, report.decision_id) for report in reports]
@@ -129,7 +130,7 @@ class OutcomeService:
             row = snapshot.rows.get(key)
             if row is not None:
                 found[index] = _repeated(call, outcome.from_row(row))
-            elif key in seen:
+            elif key in seen or not call.awaits_outcome:
                 found[index] = None
             seen.add(key)
         return found
