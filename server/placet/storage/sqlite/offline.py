@@ -12,11 +12,10 @@ from placet.audit.verification.verify_trail import require_records, verify_trail
 from placet.kernel.errors import ConfigurationError
 from placet.signing.checkpoint_files import dump_pinned_checkpoints
 from placet.storage.connections.sqlite import DAMAGE_CODES, PRIMARY_CODE, SQL, connect_evidence
-from placet.storage.migrate import VERSION_TABLE, SchemaStatus, missing_tables, require_current, revision_state
+from placet.storage.migrate import VERSION_TABLE, missing_tables, require_revision
 from placet.storage.sql.reader import Reader
 from placet.storage.sql.readers.audit_log_reader import read_log
 from placet.storage.sql.readers.decision_reader import StoredTrail, newest_checkpoints
-from placet.storage.sql.schema import HEAD_REVISION
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -143,7 +142,7 @@ def _has_trail(connection: sqlite3.Connection) -> bool:
     revision = ", ".join(str(row[0]) for row in connection.execute("SELECT version_num FROM alembic_version"))
     if revision:
         (file,) = (name for _, schema, name in connection.execute("PRAGMA database_list") if schema == "main")
-        require_current(SchemaStatus(revision_state(revision), revision, HEAD_REVISION), file)
+        require_revision(revision, file)
     return bool(revision)
 
 
