@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from placet.approvals.page import ApprovalUrlTemplate
@@ -29,12 +30,10 @@ from placet.transport.grpc.services.tokens import TokenServicer
 
 if TYPE_CHECKING:
     import contextlib
-    from collections.abc import Awaitable, Callable
 
     from placet.actions.outcome import OutcomeReport
     from placet.identity.ports import Authenticator
     from placet.outcomes.service import OutcomeReply
-    from placet.permits.claims import PermitKeys
     from placet.scheduling.batching import Batcher
     from placet.server.core import Core
     from placet.server.parts.approvals import ApprovalParts
@@ -112,9 +111,8 @@ def _build_rpc(
         Flows(policies),
         ApprovalUrlTemplate.parse(settings.approval_url),
     )
-    control = control_servicer(
-        clock, policies, core.ledger, decisions.controls, observer.health, _jwk_set_of(core.permit_keys.keys)
-    )
+    jwks = partial(published_keys, core.permit_keys.keys)
+    control = control_servicer(clock, policies, core.ledger, decisions.controls, observer.health, jwks)
     audit, streams = AuditServicer(core.ledger), approvals.streams
     keys = KeyServicer(core.permit_keys.keys, core.permit_keys.changes, clock)
     servicers = Servicers(authorization, approvals.servicer, audit, control, tokens, keys, streams)
@@ -132,10 +130,3 @@ def _caller_limits(core: Core) -> CallerLimits | None:
     if not (requests or streams):
         return None
     return CallerLimits(requests, streams, core.clock.monotonic, core.observer.shed)
-
-
-def _jwk_set_of(permit_keys: PermitKeys) -> Callable[[], Awaitable[str]]:
-    async def jwks() -> str:
-        return published_keys(permit_keys)
-
-    return jwks

@@ -16,7 +16,7 @@ from placet.tenants.known_names import KnownNames
 from placet.transport.grpc.services.control import ControlServicer
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable
 
     from placet.audit.ports import Ledger
     from placet.controls.snapshot import ControlState
@@ -31,7 +31,7 @@ def control_servicer(
     ledger: Ledger,
     controls: ControlState,
     health: Callable[[], ServerHealth],
-    permit_keys: Callable[[], Awaitable[str]],
+    permit_keys: Callable[[], str],
 ) -> ControlServicer:
     """Return the servicer. `controls` is the state of kill switches and autonomy that decisions read."""
     changes = ControlCommands(ledger, clock, controls)

@@ -17,7 +17,7 @@ from placet.transport.grpc.services.policy import PolicyMethods
 from placet.v1 import control_pb2
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable
 
     from placet.budgets.service import BudgetAdmin
     from placet.controls.agents.service import AgentListing
@@ -40,7 +40,7 @@ class ControlServicer(KillSwitchMethods, AutonomyMethods, AgentMethods, BudgetMe
 
     policies: PolicySource
     health: Callable[[], ServerHealth]
-    permit_keys: Callable[[], Awaitable[str]]
+    permit_keys: Callable[[], str]
     kill_switches: KillSwitches
     autonomy: AutonomyAdmin
     agents: AgentListing
@@ -59,4 +59,4 @@ class ControlServicer(KillSwitchMethods, AutonomyMethods, AgentMethods, BudgetMe
         self, _request: control_pb2.GetPermitKeysRequest, _context: Context
     ) -> control_pb2.GetPermitKeysResponse:
         """Return the public keys that verify permits."""
-        return control_pb2.GetPermitKeysResponse(jwks_json=await self.permit_keys())
+        return control_pb2.GetPermitKeysResponse(jwks_json=self.permit_keys())
