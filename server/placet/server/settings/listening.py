@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import Field, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings
 
-from placet.matching.addresses import is_local, is_loopback, split_address
+from placet.matching.addresses import is_loopback, split_address, unix_path
 from placet.transport.tls_files import TlsFiles
 
 _AUTHENTICATED = "authenticate callers with auth_file, or accept the risk with --unsafe-no-auth"
@@ -123,7 +123,7 @@ class ListeningSettings(BaseSettings):
     @field_validator("mtls_listen")
     @classmethod
     def _check_mtls_listen(cls, value: str, info: ValidationInfo) -> str:
-        unix = info.data.get("listen", "").startswith("unix:")
+        unix = unix_path(info.data.get("listen", "")) is not None
         if not value and unix and info.data.get("tls_client_ca_file"):
             raise ValueError(
                 "is needed: a unix socket cannot require the client certificates of tls_client_ca_file; set it to "
@@ -174,9 +174,7 @@ def _require_other_port(value: str, info: ValidationInfo) -> str:
 
 def _is_local(settings: type[BaseSettings], address: str) -> bool:
     """Return whether only this machine reaches the listen address. Raises ValueError as `_host_of` does."""
-    if address.startswith("unix:"):
-        return is_local(address)
-    return is_loopback(_host_of(settings, "listen", address))
+    return unix_path(address) is not None or is_loopback(_host_of(settings, "listen", address))
 
 
 def _host_of(settings: type[BaseSettings], name: str, address: str) -> str:

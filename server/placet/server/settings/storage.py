@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field, SecretStr, ValidationInfo, field_va
 from pydantic_settings import BaseSettings
 
 from placet.kernel.limits import WORKERS_MAX
+from placet.matching.addresses import unix_path
 from placet.server.usable_cores import worker_count
 
 _REPLICA_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
@@ -69,7 +70,7 @@ class StorageSettings(BaseSettings):
         replica_id = info.data.get("replica_id", "")
         if value > 1 and not _REPLICA_ID.match(f"{replica_id}.{value}"):
             raise ValueError("names the workers replica_id.N, which is longer than 64 characters; shorten replica_id")
-        if value > 1 and info.data.get("listen", "").startswith("unix:"):
+        if value > 1 and unix_path(info.data.get("listen", "")) is not None:
             raise ValueError(
                 "cannot share a unix socket, as they share a port; remove workers, or listen on 127.0.0.1:7070"
             )
