@@ -8,7 +8,7 @@ import math
 import os
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -21,12 +21,13 @@ from placet.sdk._transport.tls import environment_credentials
 from placet.sdk.defaults import CALL_SECONDS_MAX
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 _PREFIX: Final = "PLACET_"
 _ADDRESS: Final = "ADDRESS"
 CREDENTIALS: Final = ("PLACET_TOKEN", "PLACET_CLIENT_CERT_FILE")
 """Variables with a credential that says who calls."""
+_CREDENTIAL_OR_LOGIN: Final = "whom your credential proves, without one your login name"
 _MISSPELT_MIN: Final = 0.85
 """Similarity from which a word counts as a misspelling. ``OPA_ADDRESS``, which is a setting, is less similar."""
 
@@ -111,6 +112,12 @@ def voter(actor: str, roles: Sequence[str] | None) -> sdk.Person | None:
     return None
 
 
+def _your_name(default: str, callback: Callable[[str], str] | None = None) -> Any:  # noqa: ANN401 - as typer.Option
+    """Return the option for the name of the person who acts. `callback` returns the default."""
+    text = f"Your name, for the record. Default: {default}."
+    return typer.Option("--as", help=text, metavar="NAME", show_default=False, callback=callback)
+
+
 Address = Annotated[
     str,
     typer.Option(
@@ -135,26 +142,10 @@ Timeout = Annotated[
 Tenant = Annotated[str, typer.Option(help="The tenant.", metavar="TENANT")]
 OutputOption = Annotated[Output, typer.Option("--output", "-o", help="A table for people, or JSON for programs.")]
 Limit = Annotated[int, typer.Option("--limit", "-n", min=1, help="Largest number of rows.", metavar="N")]
-Actor = Annotated[
-    str,
-    typer.Option(
-        "--as",
-        help="Your name, for the record. Default: your login name.",
-        metavar="NAME",
-        show_default=False,
-        callback=or_login_name,
-    ),
-]
-ActingPerson = Annotated[
-    str,
-    typer.Option(
-        "--as",
-        help="Your name, for the record. Default: whom your credential proves, without one your login name.",
-        metavar="NAME",
-        show_default=False,
-        callback=or_credential,
-    ),
-]
+Actor = Annotated[str, _your_name("your login name", or_login_name)]
+ActingPerson = Annotated[str, _your_name(_CREDENTIAL_OR_LOGIN, or_credential)]
+ActingPersonIfNeeded = Annotated[str, _your_name(_CREDENTIAL_OR_LOGIN)]
+"""As ActingPerson, but empty when it is not given: the command looks for the name when it needs one."""
 Reason = Annotated[str, typer.Option(help="The reason, for the record.", metavar="TEXT")]
 Strict = Annotated[bool, typer.Option("--strict", help="Refuse a name that matches nothing known, with exit code 2.")]
 ConfigFile = Annotated[

@@ -13,15 +13,18 @@ from placet import sdk
 from placet.cli.commands.server.permit_key_place import NAME_SETTING, keys_in_folder
 from placet.cli.offline import naming_data_dir, open_settings
 from placet.cli.options import (
+    ActingPersonIfNeeded,
     ConfigFile,
     DatabaseUrl,
     DataDir,
     OutputOption,
+    Reason,
     Timeout,
     or_credential,
     or_login_name,
     reachable,
 )
+from placet.cli.rendering.documents import time_text
 from placet.cli.rendering.output import Output, print_fields, print_json, print_table
 from placet.kernel.clock import rfc3339
 from placet.kernel.errors import ConfigurationError, FailedPreconditionError, PermitKeysUnavailableError
@@ -29,8 +32,6 @@ from placet.kernel.limits import PERMIT_KEY_LEAD_SECONDS, PERMIT_KEY_OVERLAP_SEC
 from placet.permits.claims import PermitKey, jwk_set
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from placet.server.settings.model import Settings
 
 app = typer.Typer(no_args_is_help=True, help="List, rotate and publish the keys that sign permits.")
@@ -131,16 +132,8 @@ def rotate_command(  # noqa: PLR0913 - where the keys are, and what to do
             help="Withdraw all other keys, because others may have read them. The new key signs at once.",
         ),
     ] = False,
-    reason: Annotated[str, typer.Option(help="The reason, for the record.", metavar="TEXT")] = "rotation",
-    actor: Annotated[
-        str,
-        typer.Option(
-            "--as",
-            help="Your name, for the record. Default: whom your credential proves, without one your login name.",
-            metavar="NAME",
-            show_default=False,
-        ),
-    ] = "",
+    reason: Reason = "rotation",
+    actor: ActingPersonIfNeeded = "",
     address: KeyAddress = None,
     timeout: Timeout = _TIMEOUT_SECONDS,
     data_dir: DataDir = None,
@@ -161,11 +154,11 @@ def rotate_command(  # noqa: PLR0913 - where the keys are, and what to do
     if address is not None:
         row = _rotated_by_server(address, timeout, after_seconds, reason, actor, withdraw=withdraw)
     else:
-        settings, now = open_settings(data_dir, config, database_url), int(time.time())
+        settings = open_settings(data_dir, config, database_url)
         if settings.has_shared_keys:
             key = _rotated_in_database(settings, after_seconds, reason, or_login_name(actor), withdraw=withdraw)
         else:
-            key = _rotated_in_folder(settings, now, after_seconds, withdraw=withdraw)
+            key = _rotated_in_folder(settings, after_seconds, withdraw=withdraw)
         row = _row(key, int(time.time()))
     if output is Output.JSON:
         print_json(row)
@@ -190,7 +183,7 @@ def _rotated_by_server(
     return _row_of_server(key)
 
 
-def _rotated_in_folder(settings: Settings, now: int, after: int, *, withdraw: bool) -> PermitKey:
+def _rotated_in_folder(settings: Settings, after: int, *, withdraw: bool) -> PermitKey:
     from placet.signing.permit_keys import rotate_permit_key, withdraw_permit_keys  # noqa: PLC0415 - slow to import
 
     folder = settings.permit_keys_folder
@@ -200,7 +193,7 @@ def _rotated_in_folder(settings: Settings, now: int, after: int, *, withdraw: bo
             "-algorithm ed25519 -out $(date -d '+1 hour' +%s).pem`"
         )
     before = keys_in_folder(settings, NAME_SETTING)
-    key = rotate_permit_key(folder, now, after)
+    key = rotate_permit_key(folder, int(time.time()), after)
     if withdraw:
         withdraw_permit_keys(folder, before)
     return key
@@ -225,18 +218,14 @@ def _rotated_in_database(settings: Settings, after: int, reason: str, actor: str
 
 def _row(key: PermitKey, now: int) -> dict[str, str]:
     times = (key.signs_from, key.signs_until, key.verifies_until)
-    return _named(key.key_id, key.state_at(now).value, *times)
+    texts = [rfc3339(seconds * _SECOND_US) if seconds else "" for seconds in times]
+    return _named(key.key_id, key.state_at(now).value, *texts)
 
 
 def _row_of_server(key: sdk.Key) -> dict[str, str]:
     times = (key.signs_from, key.signs_until, key.verifies_until)
-    return _named(key.id, key.state.value, *map(_seconds, times))
+    return _named(key.id, key.state.value, *map(time_text, times))
 
 
-def _named(key_id: str, state: str, *times: int) -> dict[str, str]:
-    texts = [rfc3339(seconds * _SECOND_US) if seconds else "" for seconds in times]
-    return dict(zip(_COLUMNS, (key_id, state, *texts), strict=True))
-
-
-def _seconds(at: datetime | None) -> int:
-    return int(at.timestamp()) if at is not None else 0
+def _named(*values: str) -> dict[str, str]:
+    return dict(zip(_COLUMNS, values, strict=True))
