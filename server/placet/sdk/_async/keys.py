@@ -26,7 +26,7 @@ class AsyncKeyClient(AsyncBaseClient):
     Safe to use from several event loops.
 
     Args:
-        address: Address of the server, ``host:port``.
+        address: Address of the server, ``host:port`` or ``unix:/path``.
         timeout: Default timeout of a call in seconds, more than 0 and at most 300.
         credentials: Credentials of a TLS connection, see `tls_credentials`. None takes them from the variables
             PLACET_TLS_CA_FILE, PLACET_CLIENT_CERT_FILE and PLACET_CLIENT_KEY_FILE; without them there is no TLS.

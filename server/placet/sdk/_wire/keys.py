@@ -25,6 +25,6 @@ def key_from_proto(message: key_pb2.Key) -> Key:
         message.id,
         _STATES.get(message.state, KeyState.UNSPECIFIED),
         time_from_proto(message.signs_from),
-        time_from_proto(message.signs_until) if message.HasField("signs_until") else None,
-        time_from_proto(message.verifies_until) if message.HasField("verifies_until") else None,
+        time_from_proto(message.signs_until),
+        time_from_proto(message.verifies_until),
     )
