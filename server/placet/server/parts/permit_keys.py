@@ -88,7 +88,7 @@ async def open_permit_keys(
 async def keys_without_server(
     settings: Settings, on_error: Callable[[BaseException], None]
 ) -> AsyncIterator[SharedKeyChanges]:
-    """Open the keys of a database while no server of this replica runs. Decrypts none of them.
+    """Open the keys of a database while no server of this replica runs. Only a rotation decrypts them.
 
     Raises as `open_without_server` does.
     """
