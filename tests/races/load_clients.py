@@ -58,6 +58,7 @@ class Caller:
     """Calls one replica, and the next one when there is no reply. Belongs to one thread."""
 
     def __init__(self, addresses: Sequence[str], first: int = 0, try_seconds: float = TRY_SECONDS_MAX) -> None:
+        self.first = first
         self._try_seconds = try_seconds
         self._channels = [grpc.insecure_channel(address, options=OPTIONS) for address in addresses]
         self._next = first

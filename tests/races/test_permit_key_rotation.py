@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import threading
 import time
 import urllib.request
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final
 
 import pytest
 
@@ -28,17 +27,21 @@ from tests.faults.serving import eventually
 from tests.keys.key_env import kek
 from tests.postgres import postgres
 from tests.races.fleet import Fleet, check_whole
+from tests.races.load_clients import LoadClients
 from tests.races.tenant import READ, TENANT, races_rego
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from tests.races.load_clients import Caller
+
 ACTION: Final = Action(READ, {"path": "a"})
 IDENTITY: Final = Identity("racer", TENANT)
 AFTER_SECONDS: Final = 8
 """More than a client waits between two fetches of the keys, and far less than the lead, so that the test is short."""
 BUSY_SECONDS: Final = 60.0
+CALLERS: Final = 4
 
 
 def jwks_url(fleet: Fleet, name: str) -> str:
@@ -58,63 +61,46 @@ class Traffic:
     addresses: list[str]
     urls: list[str]
     key_ids: dict[str, int] = field(default_factory=dict)
-    problems: list[BaseException] = field(default_factory=list)
-    _ended: threading.Event = field(default_factory=threading.Event)
 
-    def __post_init__(self) -> None:
-        self._threads = [threading.Thread(target=self._run, args=(number,)) for number in range(4)]
-
-    def __enter__(self) -> Self:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._ended.set()
-        for thread in self._threads:
-            thread.join(BUSY_SECONDS)
-
-    def _run(self, number: int) -> None:
+    def work(self, caller: Caller, clients: LoadClients) -> None:
+        number = caller.first
         keys = PermitKeys.from_url(self.urls[number % len(self.urls)], timeout=BUSY_SECONDS)
         own, other = self.addresses[number % len(self.addresses)], self.addresses[(number + 1) % len(self.addresses)]
-        try:
-            with (
-                Client(own, timeout=BUSY_SECONDS, on_failure="raise") as asks,
-                Client(other, timeout=BUSY_SECONDS, on_failure="raise") as reports,
-            ):
-                while not self._ended.is_set():
-                    decision = asks.authorize(ACTION, IDENTITY, include_permit=True)
-                    permit = verify_permit(decision.permit, ACTION, keys, identity=IDENTITY)
-                    self.key_ids[permit.key_id] = self.key_ids.get(permit.key_id, 0) + 1
-                    reports.report_outcome(decision, "succeeded", permit=decision.permit)
-        except BaseException as problem:  # noqa: BLE001 - raised in the thread of the test
-            self.problems.append(problem)
-
-    def raise_problem(self) -> None:
-        if self.problems:
-            raise self.problems[0]
-
-    def signed_by(self, key_id: str) -> bool:
-        """Return whether a permit of the key was verified. Raises what went wrong."""
-        self.raise_problem()
-        return key_id in self.key_ids
+        with (
+            Client(own, timeout=BUSY_SECONDS, on_failure="raise") as asks,
+            Client(other, timeout=BUSY_SECONDS, on_failure="raise") as reports,
+        ):
+            while not clients.ended.is_set():
+                decision = asks.authorize(ACTION, IDENTITY, include_permit=True)
+                permit = verify_permit(decision.permit, ACTION, keys, identity=IDENTITY)
+                self.key_ids[permit.key_id] = self.key_ids.get(permit.key_id, 0) + 1
+                reports.report_outcome(decision, "succeeded", permit=decision.permit)
 
 
 def check_rotation(fleet: Fleet, urls: list[str], figure: Callable[[str], None]) -> None:
     """Rotate under load, and check that no permit was refused before, during and after it."""
-    with KeyClient(fleet.addresses[0], timeout=BUSY_SECONDS) as keys, Traffic(fleet.addresses, urls) as traffic:
+    traffic = Traffic(fleet.addresses, urls)
+    with (
+        KeyClient(fleet.addresses[0], timeout=BUSY_SECONDS) as keys,
+        LoadClients(fleet.addresses, CALLERS, traffic.work) as clients,
+    ):
+
+        def signed_by(key_id: str) -> bool:
+            """Return whether a permit of the key was verified. Raises what went wrong."""
+            clients.raise_error()
+            return key_id in traffic.key_ids
+
         [first] = keys.list()
-        eventually(lambda: traffic.signed_by(first.id), BUSY_SECONDS, "a permit of the first key")
+        eventually(lambda: signed_by(first.id), BUSY_SECONDS, "a permit of the first key")
         second = keys.rotate_permit_key(actor="ann", reason="a test", after_seconds=AFTER_SECONDS)
         answered_at = time.monotonic()
         assert second.state is KeyState.WAITS
         for url in urls:
             eventually(lambda url=url: second.id in published(url), BUSY_SECONDS, "published")  # type: ignore[misc]
         seen_seconds = time.monotonic() - answered_at
-        eventually(lambda: traffic.signed_by(second.id), BUSY_SECONDS, "a permit of the second key")
+        eventually(lambda: signed_by(second.id), BUSY_SECONDS, "a permit of the second key")
         third = keys.rotate_permit_key(actor="ann", reason="again", after_seconds=AFTER_SECONDS)
-        eventually(lambda: traffic.signed_by(third.id), BUSY_SECONDS, "a permit of the third key")
-    traffic.raise_problem()
+        eventually(lambda: signed_by(third.id), BUSY_SECONDS, "a permit of the third key")
     counts = " + ".join(map(str, traffic.key_ids.values()))
     figure(f"{counts} permits of three keys verified, a new key published by all after {seen_seconds:.2f} s")
     assert list(traffic.key_ids) == [first.id, second.id, third.id]
