@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from typing import TYPE_CHECKING, Final
 
 import pytest
 
 from placet.cli.rendering import exit_codes
 from placet.sdk import Action, AuditClient, Client, Effect, Identity
-from tests.faults.serving import environment, refused, serving
+from tests.faults.command import placet
+from tests.faults.serving import refused, serving
 from tests.pgbouncer import pgbouncer
 
 if TYPE_CHECKING:
@@ -21,11 +20,6 @@ if TYPE_CHECKING:
 ACTION: Final = Action("jira.search")
 IDENTITY: Final = Identity("support-agent", "acme", user="u_1")
 REPLICA: Final = {"replica_id": "a"}
-
-
-def placet(*words: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "placet", *map(str, words)]
-    return subprocess.run(command, env=environment(), capture_output=True, text=True, check=False, timeout=60)
 
 
 def test_transaction_mode_is_refused_with_the_remedy(postgres_server: Postgres, tmp_path: Path, rego_dir: Path) -> None:

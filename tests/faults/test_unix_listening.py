@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -14,7 +13,8 @@ import pytest
 
 from placet.cli.rendering import exit_codes
 from placet.sdk import Action, AsyncClient, CallFailedError, Client, Effect, Identity
-from tests.faults.serving import Server, environment, refused
+from tests.faults.command import placet
+from tests.faults.serving import Server, refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -28,15 +28,10 @@ UNPRIVILEGED: Final = 65_534
 @pytest.fixture
 def folder() -> Iterator[Path]:
     """A folder with a short name: the path of a socket has at most 107 bytes."""
-    made = Path(tempfile.mkdtemp(prefix="placet-us-"))
-    made.chmod(0o755)
-    yield made
-    shutil.rmtree(made)
-
-
-def placet(*words: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "placet", *map(str, words)]
-    return subprocess.run(command, env=environment(), capture_output=True, text=True, check=False, timeout=60)
+    with tempfile.TemporaryDirectory(prefix="placet-us-") as name:
+        made = Path(name)
+        made.chmod(0o755)
+        yield made
 
 
 def names(folder: Path) -> list[str]:

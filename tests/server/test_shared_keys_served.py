@@ -20,6 +20,7 @@ from placet import sdk
 from placet.kernel.errors import ConfigurationError
 from placet.kernel.limits import JWKS_CACHE_SECONDS
 from placet.v1 import key_pb2
+from tests.faults.serving import eventually
 from tests.keys.key_env import kek
 from tests.server.test_tls import AUTH_FILE, Certificates
 from tests.serving import serving, settings
@@ -277,10 +278,7 @@ def test_a_mounted_folder_is_read_and_read_again(tmp_path: Path) -> None:
         url = running.running.http_address + PATH
         assert len(json.loads(get(url)[2])["keys"]) == 1
         mounted_key(folder, now + 3_600)
-        deadline = time.monotonic() + 60
-        while len(json.loads(get(url)[2])["keys"]) != 2:
-            assert time.monotonic() < deadline
-            time.sleep(0.2)
+        eventually(lambda: len(json.loads(get(url)[2])["keys"]) == 2, 60)
     assert not (tmp_path / "data/keys/permits").exists()
     assert sorted(path.name for path in folder.iterdir()) == ["..data", f"{now - 10}.pem", f"{now + 3_600}.pem"]
 
@@ -337,10 +335,7 @@ def test_the_http_server_presents_the_current_certificate_and_asks_for_none(tmp_
             assert answer.status == 200
         first = presented()
         certificates.issue_server()
-        deadline = time.monotonic() + 60
-        while presented() == first:
-            assert time.monotonic() < deadline
-            time.sleep(0.2)
+        eventually(lambda: presented() != first, 60)
         keys = sdk.PermitKeys.from_url(url, ca_file=certificates.path("ca.crt"))
         assert keys.find("unknown") is None
         with pytest.raises(sdk.PermitError, match="certificate verify failed"):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import socket
 import tempfile
 from pathlib import Path
@@ -20,9 +19,8 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def path() -> Iterator[Path]:
-    folder = Path(tempfile.mkdtemp(prefix="placet-us-"))
-    yield folder / "p.sock"
-    shutil.rmtree(folder)
+    with tempfile.TemporaryDirectory(prefix="placet-us-") as folder:
+        yield Path(folder) / "p.sock"
 
 
 @pytest.fixture
