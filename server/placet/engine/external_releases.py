@@ -209,11 +209,8 @@ class ExternalReleases:
 
     async def _hold_of(self, bundle: Bundle, newest: Bundle | None) -> Hold:
         if newest is not None:
-            lost = await self._confirmation.removals(newest.tree, bundle)
-            return await self._confirmation.hold(bundle, lost)
-        previous = await self._confirmation.previous(self._root)
-        lost = await self._confirmation.removals_since(previous, bundle)
-        return await self._confirmation.hold(bundle, lost, known=previous.matches(bundle))
+            return await self._confirmation.hold_after(newest.tree, bundle)
+        return await self._confirmation.hold_since(await self._confirmation.previous(self._root), bundle)
 
     async def _hold(self, bundle: Bundle, hold: Hold) -> None:
         reported = self._status.held_revision == bundle.revision

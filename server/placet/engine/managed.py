@@ -132,8 +132,8 @@ class ManagedPolicies:
             return True
         if self._confirmation is None:
             return await self._activate_or_hold(bundle, commit, Hold())
-        lost = await self._confirmation.removals(served.bundle.tree, bundle)
-        return await self._activate_or_hold(bundle, commit, await self._confirmation.hold(bundle, lost))
+        hold = await self._confirmation.hold_after(served.bundle.tree, bundle)
+        return await self._activate_or_hold(bundle, commit, hold)
 
     async def _load_first(self, bundle: Bundle, commit: str) -> bool:
         """Load while no policy decides.
@@ -145,8 +145,7 @@ class ManagedPolicies:
             await self._activate(bundle, commit)
             return True
         previous = await self._confirmation.previous(self._source.rego_dir)
-        lost = await self._confirmation.removals_since(previous, bundle)
-        hold = await self._confirmation.hold(bundle, lost, known=previous.matches(bundle))
+        hold = await self._confirmation.hold_since(previous, bundle)
         if hold.reasons and previous.tree is not None:
             await self._serve_previous(previous.tree)
         elif not hold.reasons and previous.incomparable and not previous.matches(bundle):

@@ -87,17 +87,29 @@ class RemovalConfirmation:
         sources = await self._memory.served()
         return await asyncio.to_thread(self._previous, sources, rego_dir)
 
-    async def removals_since(self, previous: PreviousPolicy, new: Bundle) -> tuple[str, ...]:
+    async def hold_since(self, previous: PreviousPolicy, new: Bundle) -> Hold:
+        """Return why `new` must be confirmed, compared with what was served before this process. See `hold_after`."""
+        lost = await self._removals_since(previous, new)
+        return await self._hold(new, lost, known=previous.matches(new))
+
+    async def hold_after(self, served: PolicyTree | None, new: Bundle) -> Hold:
+        """Return why `new` must be confirmed, compared with the served files.
+
+        Raises PolicyUnreadableError when the ledger does not answer, because it is then unknown.
+        """
+        return await self._hold(new, await self._removals(served, new), known=False)
+
+    async def _removals_since(self, previous: PreviousPolicy, new: Bundle) -> tuple[str, ...]:
         """Return what `new` lost since `previous`, or why they cannot be compared; empty when `new` may decide."""
         if previous.matches(new):
             return ()
         if previous.tree is not None:
-            return await self.removals(previous.tree, new)
+            return await self._removals(previous.tree, new)
         if not self._enabled or not previous.incomparable or await self.confirmed(new.revision):
             return ()
         return (previous.incomparable,)
 
-    async def removals(self, served: PolicyTree | None, new: Bundle) -> tuple[str, ...]:
+    async def _removals(self, served: PolicyTree | None, new: Bundle) -> tuple[str, ...]:
         """Return what `new` lost since `served`; empty when `new` may decide, also because a person confirmed it."""
         if not self._enabled or served is None or new.tree is None:
             return ()
@@ -105,11 +117,10 @@ class RemovalConfirmation:
         removals = await asyncio.to_thread(_removals, served, new.tree, tenants, new.agent_policies)
         return () if removals and await self.confirmed(new.revision) else removals
 
-    async def hold(self, new: Bundle, lost: tuple[str, ...], *, known: bool = False) -> Hold:
+    async def _hold(self, new: Bundle, lost: tuple[str, ...], *, known: bool) -> Hold:
         """Return why `new` must be confirmed: what it lost, that it is older than the newest release, and two people.
 
         `known` says that the same files decided before. A bundle that does not say when it was created is never older.
-        Raises PolicyUnreadableError when the ledger does not answer, because it is then unknown.
         """
         older, name = await self._older(new)
         reasons = (*older, *lost)
