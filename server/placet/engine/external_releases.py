@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from placet.engine.accepted_releases import AcceptedReleases, Following
 from placet.engine.canary import ask_canary
 from placet.engine.external_revision import ExternalRevision
-from placet.engine.refusals import Refused, load_or_refuse
+from placet.engine.refusals import Refused, load_or_refuse, watch_confirmation
 from placet.kernel import rule_ids
 from placet.kernel.errors import PolicyInvalidError
 from placet.kernel.model import Indeterminate
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from placet.policy.bundles.removal_confirmation import RemovalConfirmation
     from placet.revisions.status import Hold, PolicyEvent
 
-CONFIRMATION_INTERVAL_SECONDS: Final = 1.0
 CHANGE_INTERVAL_SECONDS: Final = 0.1
 """Interval of the canary while OPA is expected to change its revision."""
 CHANGE_SECONDS_MAX: Final = 10.0
@@ -115,7 +114,8 @@ class ExternalReleases:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._watch_releases(), name="placet-policy-source")
             tasks.create_task(self._watch_engine(), name="placet-policy-engine")
-            tasks.create_task(self._watch_confirmation(), name="placet-policy-confirmation")
+            confirmation = watch_confirmation(self._was_confirmed, self.check_now)
+            tasks.create_task(confirmation, name="placet-policy-confirmation")
 
     async def close(self) -> None:
         """Close the connections."""
@@ -154,13 +154,6 @@ class ExternalReleases:
                     self._was_read()
             if self._accepted.newest is not None and not self._serves(self._accepted.newest.revision):
                 await self._look()
-
-    async def _watch_confirmation(self) -> None:
-        """Accept the held release soon after a person confirmed it on another replica."""
-        while True:
-            await asyncio.sleep(CONFIRMATION_INTERVAL_SECONDS)
-            if await self._was_confirmed():
-                await self.check_now()
 
     async def _was_confirmed(self) -> bool:
         held = self._status.held_as
@@ -250,10 +243,10 @@ class ExternalReleases:
         self._status = replace(self._status, ready=True)
         if not self._serves(bundle.revision):
             await self._activate(bundle)
-        elif not was_ready:
-            self._show()
-            await self._report(PolicyEventKind.READY)
+            return
         self._show()
+        if not was_ready:
+            await self._report(PolicyEventKind.READY)
 
     async def _activate(self, bundle: Bundle) -> None:
         """Decide by the bundle, which OPA serves, from now on."""

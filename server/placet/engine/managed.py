@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from placet.engine.policy_url import PolicyUrl, Published, checked_by
-from placet.engine.refusals import Refused, load_or_refuse, refused_by
+from placet.engine.refusals import Refused, load_or_refuse, refused_by, watch_confirmation
 from placet.engine.served_revision import Engine, ServedRevision
 from placet.engine.source import PolicyFolder, PolicyReader, Source
 from placet.kernel.collector import keep_from_collector
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from placet.policy.files.tree import PolicyTree
 
 CANARY_INTERVAL_SECONDS: Final = 1.0
-CONFIRMATION_INTERVAL_SECONDS: Final = 1.0
 CANARY_MISSES_MAX: Final = 3
 """Failed canaries in a row before OPA is restarted: one may coincide with a pause of the machine."""
 RESTART_BACKOFF_SECONDS: Final = (0.0, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
@@ -105,7 +104,8 @@ class ManagedPolicies:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._watch_source(), name="placet-policy-source")
             tasks.create_task(self._watch_engine(), name="placet-policy-engine")
-            tasks.create_task(self._watch_confirmation(), name="placet-policy-confirmation")
+            confirmation = watch_confirmation(self._was_confirmed, self.check_now)
+            tasks.create_task(confirmation, name="placet-policy-confirmation")
 
     async def close(self) -> None:
         """Stop OPA."""
@@ -259,13 +259,6 @@ class ManagedPolicies:
         """Whether a person confirmed the held policy, perhaps on another replica."""
         held = self._status.held_as
         return bool(held) and self._confirmation is not None and await self._confirmation.confirmed(held)
-
-    async def _watch_confirmation(self) -> None:
-        """Serve the held policy soon after a person confirmed it on another replica."""
-        while True:
-            await asyncio.sleep(CONFIRMATION_INTERVAL_SECONDS)
-            if await self._was_confirmed():
-                await self.check_now()
 
     def _seen(self) -> None:
         if self._served is not None:

@@ -1,9 +1,10 @@
-"""Why a policy that was read is not served, for every source of policy."""
+"""Why a policy that was read is not served, and until when, for every source of policy."""
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from placet.kernel.errors import ConfigurationError, PolicyInvalidError, PolicyUnreadableError
 
@@ -11,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from placet.engine.source import PolicyReader
+
+CONFIRMATION_INTERVAL_SECONDS: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,16 @@ async def load_or_refuse(
 def refused_by(error: Exception) -> Refused:
     """Return the refusal for an error of reading or of the policy."""
     return Refused(_as_text(str(error)), seen=not isinstance(error, PolicyUnreadableError | OSError))
+
+
+async def watch_confirmation(
+    was_confirmed: Callable[[], Awaitable[bool]], check_now: Callable[[], Awaitable[None]]
+) -> None:
+    """Call `check_now` soon after a person confirmed the held policy on another replica. Runs until cancelled."""
+    while True:
+        await asyncio.sleep(CONFIRMATION_INTERVAL_SECONDS)
+        if await was_confirmed():
+            await check_now()
 
 
 def _as_text(why: str) -> str:
