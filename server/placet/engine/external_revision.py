@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from placet.policy.rego.rule_locations import RuleLocations
+from placet.engine.bundle_revision import BundleRevision
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from placet.engine.client import OpaClient
     from placet.kernel.model import Indeterminate, Verdict
     from placet.policy.bundles.bundle import Bundle
-    from placet.tenants.policy import TenantPolicy
 
 
-class ExternalRevision:
+class ExternalRevision(BundleRevision):
     """A verdict of another revision is never used: the inputs were made by the tenants' files of this one.
 
     OPA changes its revision when it likes. An answer by another one gives Indeterminate, after `follow(revision)`,
@@ -25,27 +24,11 @@ class ExternalRevision:
     def __init__(
         self, bundle: Bundle, client: OpaClient, confirmed_at: float, follow: Callable[[str], Awaitable[None]]
     ) -> None:
-        self.bundle = bundle
-        self.confirmed_at = confirmed_at  # in monotonic seconds
+        super().__init__(bundle, confirmed_at)
         self._follow = follow
-        self._places = RuleLocations(bundle.tree.modules if bundle.tree is not None else {})
         self._client = client.expecting(bundle.revision, self._places, self._answered_by)
         self._others = 0  # answers by another revision
         self._other = ""  # that of the last one
-
-    @property
-    def revision(self) -> str:
-        """The digest of the policy's content."""
-        return self.bundle.revision
-
-    @property
-    def agent_policies(self) -> Mapping[str, TenantPolicy]:
-        """The agent_policy of each tenant."""
-        return self.bundle.agent_policies
-
-    def where(self, rule_id: str) -> str:
-        """Return ``file:line`` of the rule with this id; "" when it is unknown."""
-        return self._places.location_of(rule_id)
 
     async def evaluate(self, inputs: Sequence[bytes]) -> Sequence[Verdict | Indeterminate]:
         """Return one verdict for each input, in order. One that takes long is Indeterminate.slow."""

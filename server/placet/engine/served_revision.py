@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from placet.engine.bundle_revision import BundleRevision
 from placet.engine.canary import canary_error
 from placet.engine.client import OpaClient
 from placet.engine.patience import PATIENCE_SHARE, Patience
@@ -13,10 +14,9 @@ from placet.engine.process import THREADS_MIN, OpaProcess
 from placet.engine.slow_packs import SlowPacks, packs_of
 from placet.kernel.errors import ConfigurationError, Diagnostic, PolicyInvalidError
 from placet.kernel.rule_ids import ENGINE_TIMEOUT
-from placet.policy.rego.rule_locations import RuleLocations
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from placet.engine.pinned_program import PinnedProgram
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from placet.kernel.model import Indeterminate, Verdict
     from placet.policy.bundles.bundle import Bundle
     from placet.revisions.status import PolicyStatus, SlowPack
-    from placet.tenants.policy import TenantPolicy
 
 START_SECONDS_MAX = 60.0
 """Time limit from the start of OPA to the first correct answer of the canary. 10,000 tenants take 3 s on an idle
@@ -50,18 +49,16 @@ class Engine:
             self.program.require_unchanged()
 
 
-class ServedRevision:
+class ServedRevision(BundleRevision):
     """A revision that passed all checks and the canary.
 
     Its OPA may be restarted; the revision itself never changes.
     """
 
     def __init__(self, bundle: Bundle, engine: Engine, process: OpaProcess, confirmed_at: float) -> None:
-        self.bundle = bundle
+        super().__init__(bundle, confirmed_at)
         self._engine = engine
         self.process = process
-        self.confirmed_at = confirmed_at
-        self._places = RuleLocations(bundle.tree.modules if bundle.tree is not None else {})
         self._stopped = False
         self._evaluating = 0
         self._idle = asyncio.Event()
@@ -91,20 +88,6 @@ class ServedRevision:
             remedy = "see opa.log in the data directory"
             raise PolicyInvalidError([Diagnostic(str(bundle.path), f"OPA does not serve the bundle: {error}", remedy)])
         return revision
-
-    @property
-    def revision(self) -> str:
-        """The digest of the policy's content."""
-        return self.bundle.revision
-
-    @property
-    def agent_policies(self) -> Mapping[str, TenantPolicy]:
-        """The agent_policy of each tenant."""
-        return self.bundle.agent_policies
-
-    def where(self, rule_id: str) -> str:
-        """Return ``file:line`` of the rule with this id; "" when it is unknown."""
-        return self._places.location_of(rule_id)
 
     async def evaluate(self, inputs: Sequence[bytes]) -> Sequence[Verdict | Indeterminate]:
         """Return one verdict for each input, in order. One that takes long is Indeterminate.slow."""
