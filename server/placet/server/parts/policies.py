@@ -81,27 +81,25 @@ def build_policies(
 
 
 def _external(settings: Settings, clock: Clock, observer: ServerObserver) -> ExternalPolicies:
-    timeout_seconds, age_max_seconds = settings.opa_timeout_ms / 1_000, age_seconds_max(settings)
     return ExternalPolicies(
         _client(settings, observer),
         load_agent_policies(settings.rego_dir),
         clock,
         observer.policy_event,
-        timeout_seconds,
-        min(CANARY_INTERVAL_SECONDS, age_max_seconds / CHECKS_PER_MAX_AGE),
-        age_max_seconds,
+        settings.opa_timeout_ms / 1_000,
+        _interval_seconds(settings, CANARY_INTERVAL_SECONDS),
+        age_seconds_max(settings),
     )
 
 
 def _external_releases(
     settings: Settings, clock: Clock, observer: ServerObserver, memory: LedgerMemory, published: Published
 ) -> ExternalReleases:
-    age_max_seconds = age_seconds_max(settings)
     engine = ExternalEngine(
         _client(settings, observer),
         settings.opa_timeout_ms / 1_000,
-        min(CANARY_INTERVAL_SECONDS, age_max_seconds / CHECKS_PER_MAX_AGE),
-        age_max_seconds,
+        _interval_seconds(settings, CANARY_INTERVAL_SECONDS),
+        age_seconds_max(settings),
         observer.engine_failure,
     )
 
@@ -139,9 +137,8 @@ def _managed(
 
 
 def _source(settings: Settings) -> Source:
-    age_max_seconds = age_seconds_max(settings)
-    interval_seconds = min(CONFIRM_INTERVAL_SECONDS, age_max_seconds / CHECKS_PER_MAX_AGE)
-    return Source(settings.policy_root, settings.bundles_dir, interval_seconds, age_max_seconds)
+    interval_seconds = _interval_seconds(settings, CONFIRM_INTERVAL_SECONDS)
+    return Source(settings.policy_root, settings.bundles_dir, interval_seconds, age_seconds_max(settings))
 
 
 def _confirmation(settings: Settings, observer: ServerObserver, memory: LedgerMemory) -> RemovalConfirmation:
@@ -186,3 +183,8 @@ def engine_of(settings: Settings, opa: Path, observer: ServerObserver) -> Engine
 def age_seconds_max(settings: Settings) -> float:
     """Return how old a policy may be that decides; infinity without a limit."""
     return settings.max_policy_age_seconds or math.inf
+
+
+def _interval_seconds(settings: Settings, usual_seconds: float) -> float:
+    """Return the usual interval of checks, or a shorter one where the policy becomes stale soon."""
+    return min(usual_seconds, age_seconds_max(settings) / CHECKS_PER_MAX_AGE)
