@@ -22,6 +22,8 @@ from placet.policy.bundles.release import RELEASE_BYTES_MAX
 from placet.revisions.pushed import UNKNOWN_PUSHER, Pusher
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from urllib3.response import BaseHTTPResponse
 
 CONNECT_SECONDS_MAX: Final = 5.0
@@ -30,7 +32,7 @@ READ_SECONDS_MAX: Final = 10.0
 DOWNLOAD_SECONDS_MAX: Final = 60.0
 LONG_POLL_TYPE: Final = "application/vnd.openpolicyagent.bundles"
 """Content type by which a server says that it waits for a change, as OPA's bundle plugin expects it."""
-_CHUNK_BYTES: Final = 65_536
+CHUNK_BYTES: Final = 65_536
 _OK, _NOT_MODIFIED = 200, 304
 
 
@@ -169,7 +171,7 @@ class FileReleases:
                 if new_tag == tag:
                     return Download(None, tag, waits=False)
                 content = file.read(RELEASE_BYTES_MAX + 1)
-                _require_bounded(len(content))
+                _require_bounded(len(content), RELEASE_BYTES_MAX)
                 return Download(content, new_tag, waits=False)
         except OSError as error:
             raise DownloadError(f"cannot be read: {error.strerror}") from error
@@ -181,20 +183,27 @@ def _download(response: BaseHTTPResponse, tag: str, deadline: float) -> Download
         return Download(None, tag, waits)
     if response.status != _OK:
         raise DownloadError(f"cannot be read: the server answered with status {response.status}")
+    content = body_of(response.stream(CHUNK_BYTES, decode_content=False), RELEASE_BYTES_MAX, deadline)
+    return Download(content, response.headers.get("ETag", ""), waits, pusher_of(response.headers.get(PUSHED_BY, "")))
+
+
+def body_of(chunks: Iterable[bytes], bytes_max: int, deadline: float) -> bytes:
+    """Return the chunks of an answer as one.
+
+    Raises DownloadError when they are too large, or not complete at the deadline, in monotonic seconds.
+    """
     content = bytearray()
-    for chunk in response.stream(_CHUNK_BYTES, decode_content=False):
+    for chunk in chunks:
         content += chunk
-        _require_bounded(len(content))
+        _require_bounded(len(content), bytes_max)
         if time.monotonic() > deadline:
             raise DownloadError(f"cannot be read: it was not complete within {DOWNLOAD_SECONDS_MAX:g} s")
-    return Download(
-        bytes(content), response.headers.get("ETag", ""), waits, pusher_of(response.headers.get(PUSHED_BY, ""))
-    )
+    return bytes(content)
 
 
-def _require_bounded(content_bytes: int) -> None:
-    if content_bytes > RELEASE_BYTES_MAX:
-        raise DownloadError(f"is larger than {RELEASE_BYTES_MAX} bytes")
+def _require_bounded(content_bytes: int, bytes_max: int) -> None:
+    if content_bytes > bytes_max:
+        raise DownloadError(f"is larger than {bytes_max} bytes")
 
 
 def _cause(error: BaseException) -> str:

@@ -19,12 +19,14 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from placet.engine.download import (
+    CHUNK_BYTES,
     CONNECT_SECONDS_MAX,
     DOWNLOAD_SECONDS_MAX,
     READ_SECONDS_MAX,
     Download,
     DownloadError,
     TrustedPool,
+    body_of,
     read_token,
 )
 from placet.kernel.errors import ConfigurationError, UnavailableError
@@ -41,7 +43,6 @@ LAYER_TYPE: Final = "application/vnd.oci.image.layer.v1.tar+gzip"
 CONFIG_TYPE: Final = "application/vnd.oci.image.config.v1+json"
 MANIFEST_TYPE: Final = "application/vnd.oci.image.manifest.v1+json"
 MANIFEST_BYTES_MAX: Final = 1024 * 1024
-_CHUNK_BYTES: Final = 65_536
 _OK: Final = 200
 _TEXT_CHARS_MAX: Final = 500
 
@@ -135,15 +136,8 @@ def _answer(registry: Registry, url: str, headers: dict[str, str]) -> requests.R
 def _body(answer: requests.Response, bytes_max: int) -> bytes:
     """Return the body of an answer. Raises DownloadError when it is too large or takes too long."""
     deadline = time.monotonic() + DOWNLOAD_SECONDS_MAX
-    content = bytearray()
     with answer:
-        for chunk in answer.iter_content(_CHUNK_BYTES):
-            content += chunk
-            if len(content) > bytes_max:
-                raise DownloadError(f"is larger than {bytes_max} bytes")
-            if time.monotonic() > deadline:
-                raise DownloadError(f"cannot be read: it was not complete within {DOWNLOAD_SECONDS_MAX:g} s")
-    return bytes(content)
+        return body_of(answer.iter_content(CHUNK_BYTES), bytes_max, deadline)
 
 
 def _registry(address: RegistryAddress) -> Registry:
