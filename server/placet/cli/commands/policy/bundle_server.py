@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path  # noqa: TC003 - typer reads it
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -16,11 +17,13 @@ from placet.policy.bundles.signatures import read_verification_keys
 from placet.telemetry.log import configure
 
 if TYPE_CHECKING:
+    from structlog.stdlib import BoundLogger
+
     from placet.transport.http.bundle_callers import OpenAuthenticator
     from placet.transport.http.bundles import Push
 
-LOG_LEVEL: Final = "info"
-LOG_FORMAT: Final = "json"
+LOG: Final = ("info", "json")
+"""Level and format of the log."""
 app = typer.Typer()
 
 
@@ -78,25 +81,27 @@ def bundle_server_command(  # noqa: PLR0913 - one option for each property
     _require_safe(listen, pulls_need_token=pull_token_file is not None, encrypted=tls is not None or tls_terminated)
     if auth_file is not None and push_token_file is not None:
         raise typer.BadParameter("exclude each other; name one", param_hint="--auth-file, --push-token-file")
+    log = configure(*LOG)
     callers = BundleCallers(
         read_token(pull_token_file) if pull_token_file is not None else "",
         read_token(push_token_file) if push_token_file is not None else "",
-        _authentication(auth_file, data_dir, database_url) if auth_file is not None else None,
+        _authentication(auth_file, data_dir, database_url, log) if auth_file is not None else None,
     )
     keys = read_verification_keys(verification_key) if verification_key is not None else ()
-    served = BundleFolder(folder, callers, keys, _log_push)
+    served = BundleFolder(folder, callers, keys, partial(_log_push, log))
     serve_http(bundle_app(served), listen, tls, lambda address: typer.echo(f"serving {folder} at {address}", err=True))
 
 
-def _authentication(auth_file: Path, data_dir: Path | None, database_url: str | None) -> OpenAuthenticator:
+def _authentication(
+    auth_file: Path, data_dir: Path | None, database_url: str | None, log: BoundLogger
+) -> OpenAuthenticator:
     from placet.server.callers.bundle_server import pushers_authentication  # noqa: PLC0415 - slow to import
 
     settings = open_settings(data_dir, None, database_url)
-    return pushers_authentication(auth_file, settings.database, configure(LOG_LEVEL, LOG_FORMAT))
+    return pushers_authentication(auth_file, settings.database, log)
 
 
-def _log_push(push: Push) -> None:
-    log = configure(LOG_LEVEL, LOG_FORMAT)
+def _log_push(log: BoundLogger, push: Push) -> None:
     who = {"caller": push.pusher.caller, "person": push.pusher.person}
     if push.refused:
         log.warning("push refused", bundle=push.name, reason=push.refused, **who)
