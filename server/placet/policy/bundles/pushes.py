@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Final
@@ -28,28 +27,25 @@ def header_of(pusher: Pusher) -> str:
 def pusher_of(header: str) -> Pusher:
     """Return who published a bundle. UNKNOWN_PUSHER for a value that cannot be read."""
     try:
-        document = json.loads(header) if header else {}
-        return Pusher(_name(document.get("caller", "")), _name(document.get("person", "")))
-    except (ValueError, AttributeError, RecursionError):
+        return _pusher(json.loads(header) if header else {})
+    except (ValueError, RecursionError):
         return UNKNOWN_PUSHER
 
 
-def note_push(bundle: Path, content: bytes, pusher: Pusher) -> None:
-    """Note who publishes this content as the bundle, if anybody is known. Call it before the content is there.
+def note_push(bundle: Path, digest: str, pusher: Pusher) -> None:
+    """Note who publishes the content with this SHA-256 as the bundle, if anybody is known.
 
-    The first publisher of this content stays noted when it is pushed again. Raises OSError.
+    Call it before the content is there. The first publisher of this content stays noted when it is pushed again. Raises
+    OSError.
     """
-    digest = hashlib.sha256(content).hexdigest()
     if pusher.name and _noted(bundle).get(_SHA256) != digest:
         put_bundle(_note(bundle), json.dumps({_SHA256: digest, **asdict(pusher)}).encode())
 
 
-def noted_push(bundle: Path, content: bytes) -> Pusher:
-    """Return who published this content as the bundle."""
+def noted_push(bundle: Path, digest: str) -> Pusher:
+    """Return who published the content with this SHA-256 as the bundle."""
     noted = _noted(bundle)
-    if noted.get(_SHA256) != hashlib.sha256(content).hexdigest():
-        return UNKNOWN_PUSHER
-    return pusher_of(json.dumps(noted))
+    return _pusher(noted) if noted.get(_SHA256) == digest else UNKNOWN_PUSHER
 
 
 def _note(bundle: Path) -> Path:
@@ -66,8 +62,18 @@ def _noted(bundle: Path) -> dict[str, object]:
     return document if isinstance(document, dict) else {}
 
 
+def _pusher(document: object) -> Pusher:
+    """Return the publisher that a document names; UNKNOWN_PUSHER when it names none."""
+    if not isinstance(document, dict):
+        return UNKNOWN_PUSHER
+    try:
+        return Pusher(_name(document.get("caller", "")), _name(document.get("person", "")))
+    except ValueError:
+        return UNKNOWN_PUSHER
+
+
 def _name(value: object) -> str:
     """Return a name. Raises ValueError for what cannot be one."""
-    if not isinstance(value, str) or len(value.encode()) > PRINCIPAL_BYTES_MAX or not (value.isprintable()):
+    if not isinstance(value, str) or len(value.encode()) > PRINCIPAL_BYTES_MAX or not value.isprintable():
         raise ValueError("not a name")
     return value

@@ -87,6 +87,7 @@ class _Site:
     async def get(self, request: Request) -> Response:
         """Answer with the bundle, or with 304 when the client has it and it did not change in time."""
         served, name = self._served, request.path_params["name"]
+        path = served.folder / name
         try:
             await served.callers.require_reader(request)
         except CallerRefusedError as refused:
@@ -94,14 +95,15 @@ class _Site:
         if not _NAME.fullmatch(name):
             return _not_found()
         known = request.headers.get("if-none-match", "")
-        tag = await self._changed(request, served.folder / name, known)
+        tag = await self._changed(request, path, known)
         if tag and tag == known:
             return Response(status_code=304, headers={"ETag": tag, "Content-Type": BUNDLE_TYPE})
-        content = await asyncio.to_thread(_content, served.folder / name) if tag else None
-        if content is None:
+        read = await asyncio.to_thread(_read, path) if tag else None
+        if read is None:
             return _not_found()
-        headers = {"ETag": _tag_of(content)}
-        if (pusher := await asyncio.to_thread(noted_push, served.folder / name, content)).name:
+        content, digest = read
+        headers = {"ETag": _tag_of(digest)}
+        if (pusher := await asyncio.to_thread(noted_push, path, digest)).name:
             headers[PUSHED_BY] = header_of(pusher)
         return Response(content, media_type=BUNDLE_TYPE, headers=headers)
 
@@ -129,8 +131,8 @@ class _Site:
             return Response(status_code=400), "", "the bundle was not complete"
         except PolicyInvalidError as error:
             return PlainTextResponse(f"{error}\n", 422), "", str(error)
-        await asyncio.to_thread(_put, self._served.folder / name, content, pusher)
-        return PlainTextResponse(f"{release.revision}\n", headers={"ETag": _tag_of(content)}), release.revision, ""
+        digest = await asyncio.to_thread(_put, self._served.folder / name, content, pusher)
+        return PlainTextResponse(f"{release.revision}\n", headers={"ETag": _tag_of(digest)}), release.revision, ""
 
     async def _changed(self, request: Request, path: Path, known: str) -> str:
         """Return the ETag of the file, "" without a file. Waits until it is another one, as long as the client asks."""
@@ -166,27 +168,36 @@ def _tag(path: Path, tags: dict[str, tuple[object, str]]) -> str:
         return ""
     state = (stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
     if tags.get(path.name, ("", ""))[0] != state:
-        content = _content(path)
-        if content is None:
+        read = _read(path)
+        if read is None:
             return ""
-        tags[path.name] = (state, _tag_of(content))
+        tags[path.name] = (state, _tag_of(read[1]))
     return tags[path.name][1]
 
 
-def _content(path: Path) -> bytes | None:
+def _read(path: Path) -> tuple[bytes, str] | None:
+    """Return the content of the file, and its SHA-256; None without a file."""
     try:
-        return path.read_bytes()
+        content = path.read_bytes()
     except OSError:
         return None
+    return content, _digest_of(content)
 
 
-def _tag_of(content: bytes) -> str:
-    return f'"{hashlib.sha256(content).hexdigest()}"'
-
-
-def _put(path: Path, content: bytes, pusher: Pusher) -> None:
-    note_push(path, content, pusher)
+def _put(path: Path, content: bytes, pusher: Pusher) -> str:
+    """Put the content in the file. Returns its SHA-256."""
+    digest = _digest_of(content)
+    note_push(path, digest, pusher)
     put_bundle(path, content)
+    return digest
+
+
+def _digest_of(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _tag_of(digest: str) -> str:
+    return f'"{digest}"'
 
 
 def _not_found() -> Response:
