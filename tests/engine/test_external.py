@@ -17,6 +17,7 @@ from placet.engine.http import Address
 from placet.revisions.status import EngineMode, PolicyEventKind
 from placet.tenants.policy import TenantPolicy
 from tests.engine.lying_opa import http
+from tests.support.running_policies import run_policies
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -91,13 +92,8 @@ async def watching(
     age_seconds_max: float = math.inf,
 ) -> AsyncIterator[Watched]:
     watched = Watched(opa, expected, agent_policies, age_seconds_max)
-    await watched.policies.start()
-    running = asyncio.create_task(watched.policies.run())
-    yield watched
-    running.cancel()
-    await asyncio.wait({running})
-    await watched.policies.close()
-    assert running.cancelled(), "it ended by itself"
+    async with run_policies(watched.policies):
+        yield watched
 
 
 async def test_it_comes_and_goes(lying_opa: LyingOpa) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import math
 import time
 from typing import TYPE_CHECKING, Any
@@ -31,9 +29,10 @@ from tests.engine.lying_opa import http
 from tests.engine.test_managed import Clock, Memory, until
 from tests.faults.serving import policy_copy
 from tests.policy.test_release import write_public
+from tests.support.running_policies import run_policies
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
     from placet.revisions.status import PolicyEvent
@@ -132,17 +131,8 @@ class Site:
         [verdict] = await policy.evaluate([b"{}"])
         return verdict
 
-    @contextlib.asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        await self.policies.start()
-        running = asyncio.create_task(self.policies.run())
-        try:
-            yield
-        finally:
-            running.cancel()
-            await asyncio.wait({running})
-            assert running.cancelled(), "it ended by itself"
-            await self.policies.close()
+    def running(self) -> AbstractAsyncContextManager[None]:
+        return run_policies(self.policies)
 
 
 @pytest.fixture

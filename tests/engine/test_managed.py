@@ -33,6 +33,7 @@ from tests.freezing import freeze
 from tests.serving import REGO_DIR
 from tests.support.bundle_cache import seed_bundles
 from tests.support.checked_policies import remember_checked_policies
+from tests.support.running_policies import run_policies
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -572,14 +573,8 @@ async def test_a_file_of_the_cache_is_not_what_opa_comes_back_with(
 async def asking(folder: Path, opa: Path, memory: Memory) -> AsyncIterator[Supervised]:
     """Policies that ask before a policy decides that lost something."""
     it = Supervised(folder, opa, memory=memory)
-    await it.policies.start()
-    running = asyncio.create_task(it.policies.run())
-    try:
+    async with run_policies(it.policies):
         yield it
-    finally:
-        running.cancel()
-        await asyncio.wait({running})
-        await it.policies.close()
 
 
 def cut(it: Supervised, before: str = "  destinations:") -> bytes:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import json
 import shutil
 from typing import TYPE_CHECKING
@@ -25,9 +23,11 @@ from placet.revisions.pushed import UNKNOWN_PUSHER, Pusher
 from placet.revisions.status import PolicyEventKind
 from tests.engine.test_managed import Clock, Memory, Supervised, until
 from tests.support.checked_policies import remember_checked_policies
+from tests.support.running_policies import run_policies
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import Callable
+    from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
     from placet.revisions.status import PolicyEvent
@@ -94,17 +94,8 @@ class Distributed(Supervised):
         self.address.content = self.release()
         return self.address.content
 
-    @contextlib.asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        await self.policies.start()
-        running = asyncio.create_task(self.policies.run())
-        try:
-            yield
-        finally:
-            running.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await running
-            await self.policies.close()
+    def running(self) -> AbstractAsyncContextManager[None]:
+        return run_policies(self.policies)
 
     async def refused(self, why: str) -> None:
         """Wait until the newest is refused for this reason."""
