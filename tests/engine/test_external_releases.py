@@ -21,13 +21,13 @@ from placet.kernel.model import Indeterminate, Verdict
 from placet.policy.bundles.bundle import unchecked_bundle
 from placet.policy.bundles.release import make_release
 from placet.policy.bundles.removal_confirmation import RemovalConfirmation
-from placet.policy.bundles.signatures import SIGNATURES, signatures_of
-from placet.policy.files.archive import pack, unpack
+from placet.policy.files.archive import unpack
 from placet.policy.files.tree import read_tree
 from placet.revisions.status import PolicyEventKind
 from tests.engine.lying_opa import http
 from tests.engine.test_managed import Clock, Memory, until
 from tests.faults.serving import policy_copy
+from tests.policy.releases import signed_again, unsigned
 from tests.policy.test_release import write_public
 from tests.support.running_policies import run_policies
 
@@ -203,20 +203,17 @@ async def test_an_older_one_is_used_only_when_a_person_confirmed_it(site: Site) 
 
 def _loads_something_else(release: bytes) -> bytes:
     files = unpack(release)
-    del files[SIGNATURES]
     files["/policy/refunds/refunds.rego"] += b"\n# more\n"
-    return pack(files | {SIGNATURES: signatures_of(files, KEY, "default")})
+    return signed_again(files, KEY)
 
 
 async def test_what_cannot_be_trusted_is_told_and_never_used(site: Site) -> None:
     first = site.opa_serves = site.publish("first")
     async with site.running():
         second, whole = site.release("second")
-        unsigned = unpack(whole)
-        del unsigned[SIGNATURES]
         spoilt = {
             "is not a tar.gz": whole[: len(whole) // 2],
-            "is not signed": pack(unsigned),
+            "is not signed": unsigned(whole),
             "has for OPA other files than were built from its source: /policy/refunds": _loads_something_else(whole),
         }
         for why, content in spoilt.items():

@@ -17,11 +17,11 @@ from placet.engine.policy_url import Published
 from placet.policy.bundles.bundle import build_bundle
 from placet.policy.bundles.release import MANIFEST, make_release
 from placet.policy.bundles.removal_confirmation import RemovalConfirmation
-from placet.policy.bundles.signatures import SIGNATURES, signatures_of
 from placet.policy.files.archive import pack, unpack
 from placet.revisions.pushed import UNKNOWN_PUSHER, Pusher
 from placet.revisions.status import PolicyEventKind
 from tests.engine.test_managed import Clock, Memory, Supervised, until
+from tests.policy.releases import signed_again, unsigned
 from tests.support.checked_policies import remember_checked_policies
 from tests.support.running_policies import run_policies
 
@@ -123,24 +123,17 @@ async def test_what_is_published_is_served(it: Distributed) -> None:
     assert (it.policies.status().last_error, it.errors) == ("", [])
 
 
-def _unsigned(release: bytes) -> bytes:
-    files = unpack(release)
-    del files[SIGNATURES]
-    return pack(files)
-
-
 def _signed_by_another(release: bytes) -> bytes:
-    files = unpack(_unsigned(release))
-    return pack(files | {SIGNATURES: signatures_of(files, ed25519.Ed25519PrivateKey.generate(), "default")})
+    return signed_again(unpack(release), ed25519.Ed25519PrivateKey.generate())
 
 
 def _with_manifest(change: Callable[[dict[str, object]], object]) -> Callable[[bytes], bytes]:
     def changed(release: bytes) -> bytes:
-        files = unpack(_unsigned(release))
+        files = unpack(release)
         manifest = json.loads(files[MANIFEST])
         change(manifest)
         files[MANIFEST] = json.dumps(manifest).encode()
-        return pack(files | {SIGNATURES: signatures_of(files, KEY, "default")})
+        return signed_again(files, KEY)
 
     return changed
 
@@ -154,7 +147,7 @@ def _of_another_opa(manifest: dict[str, object]) -> None:
     [
         (lambda release: release[: len(release) // 2], "is not a tar.gz"),
         (lambda _: b"", "is not a tar.gz"),
-        (_unsigned, "is not signed"),
+        (unsigned, "is not signed"),
         (_signed_by_another, "is signed by none of the trusted keys"),
         (_with_manifest(_of_another_opa), "has the opa_version '0.1.0'"),
         (_with_manifest(lambda manifest: manifest.update(revision="f" * 32)), "but its files give"),
@@ -256,8 +249,7 @@ async def test_an_invalid_policy_is_refused_with_its_place(it: Distributed) -> N
         source = unpack(whole["/source.tar.gz"])
         source["config/acme.yaml"] = b"agent_policy: {alowed_tools: []}\n"
         whole["/source.tar.gz"] = pack(source)
-        del whole[SIGNATURES]
-        it.address.content = pack(whole | {SIGNATURES: signatures_of(whole, KEY, "default")})
+        it.address.content = signed_again(whole, KEY)
         await it.refused("bundle/config/acme.yaml:1: agent_policy.alowed_tools: unknown key")
         assert it.revision == first
         shutil.rmtree(it.rego_dir)  # it is not read
