@@ -236,22 +236,11 @@ class Deployment:
 
 
 @contextlib.contextmanager
-def publishing(folder: Path) -> Iterator[Published]:
-    """Run a server of policy bundles for the duration of the block."""
-    published = Published(folder)
-    try:
-        yield published
-    finally:
-        published.process.terminate()
-        published.process.communicate(timeout=READY_SECONDS_MAX)
-
-
-@contextlib.contextmanager
 def deployed(folder: Path) -> Iterator[Deployment]:
     """Run the whole deployment for the duration of the block."""
     with contextlib.ExitStack() as stack:
         database = stack.enter_context(postgres())
-        deployment = Deployment(folder, database, stack.enter_context(publishing(folder)))
+        deployment = Deployment(folder, database, stack.enter_context(Published(folder)))
         stack.callback(deployment.close)
         deployment.start()
         configure(

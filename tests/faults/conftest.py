@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.faults.distribution import Published
 from tests.faults.serving import Server, policy_copy, serving
 from tests.storage.mounting import mount
 
@@ -40,6 +41,13 @@ def serve(tmp_path: Path, rego_dir: Path) -> Iterator[Callable[..., Server]]:
 def server(serve: Callable[..., Server]) -> Server:
     """A server with a time-out for busy machines."""
     return serve()
+
+
+@pytest.fixture
+def published(tmp_path: Path) -> Iterator[Published]:
+    """A bundle server, with the files of its publisher."""
+    with Published(tmp_path) as it:
+        yield it
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
@@ -23,6 +23,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 NAME = "bundle.tar.gz"
+
+
+def placet(*arguments: object, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run a `placet` command in the folder to its end, whatever it returns."""
+    command = [sys.executable, "-m", "placet", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, env=environment(), check=False, cwd=folder)
 
 
 class Published:
@@ -46,14 +52,19 @@ class Published:
         assert self.process.stderr is not None
         assert b"serving" in self.process.stderr.readline()
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
     def command(self, address: str) -> list[str]:
         """The command that serves the bundles."""
         command = [sys.executable, "-m", "placet", "bundle-server", str(self.bundles), f"--listen={address}"]
         return [*command, f"--push-token-file={self.token}", f"--verification-key={self.public}"]
 
     def placet(self, *arguments: object) -> str:
-        command = [sys.executable, "-m", "placet", *map(str, arguments)]
-        ran = subprocess.run(command, capture_output=True, text=True, env=environment(), check=False, cwd=self.folder)
+        ran = placet(*arguments, folder=self.folder)
         assert ran.returncode == 0, ran.stderr
         return ran.stdout.strip()
 
@@ -86,19 +97,28 @@ class Published:
 @contextlib.contextmanager
 def pulling_opa(folder: Path, site: str, public: Path, token: Path | None = None) -> Iterator[str]:
     """Run an OPA that pulls NAME from the site, with long polling, and verifies it. Yields its address."""
-    address = free_address()
     service: dict[str, Any] = {"url": site}
     if token is not None:
         service["credentials"] = {"bearer": {"token_path": str(token)}}
+    with opa_with(folder, service, NAME, public, {"long_polling_timeout_seconds": 10}) as address:
+        yield address
+
+
+@contextlib.contextmanager
+def opa_with(
+    folder: Path, service: dict[str, Any], resource: str, public: Path, polling: dict[str, int]
+) -> Iterator[str]:
+    """Run an OPA that pulls a bundle and verifies it, with a log in the folder. Yields its address."""
+    address = free_address()
     config: dict[str, Any] = {
         "services": {"policy": service},
         "keys": {"default": {"algorithm": "ES256", "key": public.read_text()}},
         "bundles": {
             "placet": {
                 "service": "policy",
-                "resource": NAME,
+                "resource": resource,
                 "signing": {"keyid": "default"},
-                "polling": {"long_polling_timeout_seconds": 10},
+                "polling": polling,
             }
         },
     }

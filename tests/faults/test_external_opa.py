@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Self
 
 import pytest
 
-from placet.policy.files.archive import pack, unpack
 from placet.sdk import Action, Client, Identity
-from tests.faults.distribution import Published, opa_revision, pulling_opa
+from tests.faults.distribution import opa_revision, pulling_opa
 from tests.faults.serving import START_SECONDS_MAX, Server, eventually
+from tests.policy.releases import damaged
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from placet.sdk import Decision
+    from tests.faults.distribution import Published
 
 READ = Action("jira.search", {"query": "x"})
 STAYS = Action("datadog.query", {"query": "x"})
@@ -25,15 +25,6 @@ UNKNOWN = "pdp.unknown_tool"
 AGENT = Identity(agent="triage-agent", tenant="acme")
 CHANGE_SECONDS_MAX = 60.0
 """Far more than a change takes: a machine may be overloaded."""
-
-
-@pytest.fixture
-def published(tmp_path: Path) -> Iterator[Published]:
-    it = Published(tmp_path)
-    try:
-        yield it
-    finally:
-        it.stop()
 
 
 class Caller:
@@ -93,8 +84,7 @@ def test_the_tenants_change_with_opas_revision(published: Published, tmp_path: P
             assert (second, "deny", UNKNOWN) in seen
             assert (first, "deny", UNKNOWN) not in seen
 
-            files = unpack(published.bundle("third")[1])
-            published.put(pack(files | {"/source.tar.gz": files["/source.tar.gz"][:-1] + b"x"}))
+            published.put(damaged(published.bundle("third")[1]))
             eventually(lambda: "changed after it was signed" in server.status().last_error, START_SECONDS_MAX)
             assert opa_revision(opa) == second  # OPA verifies the same signature
             with Client(server.address, timeout=30) as client:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
 from placet.sdk import CallFailedError, ControlClient
-from tests.faults.distribution import NAME, Published
-from tests.faults.serving import START_SECONDS_MAX, Server, environment, eventually, free_address
+from tests.faults.distribution import NAME, Published, placet
+from tests.faults.serving import START_SECONDS_MAX, Server, eventually, free_address
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,9 +46,7 @@ class Authors(Published):
         """Push with the token of somebody. Returns the exit code and the errors."""
         file = self.folder / "pushed.tar.gz"
         file.write_bytes(content)
-        arguments = ["policy", "push", str(file), self.url, "--token-file", str(self.tokens[name])]
-        command = [sys.executable, "-m", "placet", *arguments]
-        ran = subprocess.run(command, capture_output=True, text=True, env=environment(), check=False, cwd=self.folder)
+        ran = placet("policy", "push", file, self.url, "--token-file", self.tokens[name], folder=self.folder)
         return ran.returncode, ran.stderr
 
     def control(self, server: Server, name: str) -> ControlClient:
@@ -58,11 +55,8 @@ class Authors(Published):
 
 @pytest.fixture
 def authors(tmp_path: Path) -> Iterator[Authors]:
-    it = Authors(tmp_path)
-    try:
+    with Authors(tmp_path) as it:
         yield it
-    finally:
-        it.stop()
 
 
 def refusal(control: ControlClient, revision: str) -> str:
@@ -141,7 +135,6 @@ def test_a_bundle_server_that_could_authenticate_nobody_does_not_start(
 ) -> None:
     (tmp_path / "auth.toml").write_text(file)
     (tmp_path / "token").write_text("token")
-    command = [sys.executable, "-m", "placet", "bundle-server", str(tmp_path), f"--listen={free_address()}"]
-    command += ["--auth-file=auth.toml", "--data-dir=data", *options]
-    ran = subprocess.run(command, capture_output=True, text=True, env=environment(), check=False, cwd=tmp_path)
+    arguments = [tmp_path, f"--listen={free_address()}", "--auth-file=auth.toml", "--data-dir=data", *options]
+    ran = placet("bundle-server", *arguments, folder=tmp_path)
     assert (ran.returncode, why in ran.stderr) == (2, True), ran.stderr

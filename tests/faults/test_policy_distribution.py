@@ -8,29 +8,20 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from placet.policy.bundles.signatures import SIGNATURES
-from placet.policy.files.archive import pack, unpack
 from placet.sdk import Action, Client, ControlClient, Identity
-from tests.faults.distribution import Published
 from tests.faults.serving import START_SECONDS_MAX, Server, eventually
+from tests.policy.releases import damaged, unsigned
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
+
+    from tests.faults.distribution import Published
 
 CHANGE_SECONDS_MAX = 60.0
 """Far more than a change takes, which `python -m tests.bench --only push` measures: a machine may be overloaded."""
 READ = Action("jira.search", {"query": "x"})
 AGENT = Identity(agent="triage-agent", tenant="acme")
-
-
-@pytest.fixture
-def published(tmp_path: Path) -> Iterator[Published]:
-    it = Published(tmp_path)
-    try:
-        yield it
-    finally:
-        it.stop()
 
 
 def revision_of(server: Server) -> str:
@@ -46,17 +37,6 @@ def refusals(replicas: list[Server]) -> list[int]:
 
 def all_refused_since(replicas: list[Server], before: list[int]) -> bool:
     return all(now > then for now, then in zip(refusals(replicas), before, strict=True))
-
-
-def _corrupt(content: bytes) -> bytes:
-    files = unpack(content)
-    return pack(files | {"/source.tar.gz": files["/source.tar.gz"][:-1] + b"x"})
-
-
-def _unsigned(content: bytes) -> bytes:
-    files = unpack(content)
-    del files[SIGNATURES]
-    return pack(files)
 
 
 @pytest.mark.timeout(400)
@@ -88,7 +68,7 @@ def test_a_push_reaches_two_replicas_and_nothing_else_does(
         eventually(lambda: all(revision_of(server) == second for server in replicas), CHANGE_SECONDS_MAX)
 
         _, third = published.bundle("third")
-        spoilt: list[Callable[[bytes], bytes]] = [_corrupt, _unsigned, lambda content: content[: len(content) // 2]]
+        spoilt: list[Callable[[bytes], bytes]] = [damaged, unsigned, lambda content: content[: len(content) // 2]]
         for spoil in spoilt:
             before = refusals(replicas)
             published.put(spoil(third))

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,9 +11,8 @@ from placet.authentication.dev_certificates import CertificateAuthority
 from placet.engine.download import DownloadError
 from placet.engine.registry import RegistryAddress, RegistryReleases, push_release
 from placet.kernel.errors import ConfigurationError, UnavailableError
-from placet.policy.toolchain.binary import find_opa
-from tests.faults.distribution import Published, opa_revision
-from tests.faults.serving import START_SECONDS_MAX, Server, environment, eventually, free_address
+from tests.faults.distribution import opa_revision, opa_with, placet
+from tests.faults.serving import START_SECONDS_MAX, Server, eventually
 from tests.policy.releases import small_release
 from tests.policy.test_release import write_public
 from tests.support.registries import PASSWORD, USER, registry
@@ -24,13 +20,14 @@ from tests.support.registries import PASSWORD, USER, registry
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tests.faults.distribution import Published
+
 KEY = ec.generate_private_key(ec.SECP256R1())
 
 
 def push(file: Path, destination: str, *options: object) -> tuple[int, str, str]:
     """Run `placet policy push`. Returns the exit code, the output and the errors."""
-    command = [sys.executable, "-m", "placet", "policy", "push", str(file), destination, *map(str, options)]
-    ran = subprocess.run(command, capture_output=True, text=True, env=environment(), check=False, cwd=file.parent)
+    ran = placet("policy", "push", file, destination, *options, folder=file.parent)
     return ran.returncode, ran.stdout.strip(), ran.stderr
 
 
@@ -40,22 +37,10 @@ def test_opa_pulls_and_verifies_what_was_pushed(tmp_path: Path) -> None:
     with registry(tmp_path) as address:
         file.write_bytes(small_release(1, KEY))
         assert push(file, f"oci+http://{address}/team/policy:prod")[:2] == (0, "1")
-        config = {
-            "services": {"registry": {"url": f"http://{address}", "type": "oci"}},
-            "keys": {"default": {"algorithm": "ES256", "key": public.read_text()}},
-            "bundles": {
-                "placet": {
-                    "service": "registry",
-                    "resource": f"{address}/team/policy:prod",
-                    "signing": {"keyid": "default"},
-                    "polling": {"min_delay_seconds": 1, "max_delay_seconds": 1},
-                }
-            },
-        }
-        (tmp_path / "opa.json").write_text(json.dumps(config))
-        opa, log = free_address(), tmp_path / "opa.log"
-        command = [str(find_opa().path), "run", "--server", f"--addr={opa}", f"--config-file={tmp_path / 'opa.json'}"]
-        with log.open("wb") as output, subprocess.Popen(command, stdout=output, stderr=output) as process:
+        service, resource = {"url": f"http://{address}", "type": "oci"}, f"{address}/team/policy:prod"
+        polling = {"min_delay_seconds": 1, "max_delay_seconds": 1}
+        log = tmp_path / "opa.log"
+        with opa_with(tmp_path, service, resource, public, polling) as opa:
             eventually(lambda: opa_revision(opa) == "1", START_SECONDS_MAX)
             file.write_bytes(small_release(2, None))
             assert push(file, f"oci+http://{address}/team/policy:prod")[0] == 0
@@ -64,33 +49,28 @@ def test_opa_pulls_and_verifies_what_was_pushed(tmp_path: Path) -> None:
             file.write_bytes(small_release(3, KEY))
             assert push(file, f"oci+http://{address}/team/policy:prod")[0] == 0
             eventually(lambda: opa_revision(opa) == "3", START_SECONDS_MAX)
-            process.terminate()
 
 
 @pytest.mark.timeout(300)
-def test_a_server_serves_what_was_pushed(tmp_path: Path) -> None:
-    published = Published(tmp_path)
-    try:
-        with registry(tmp_path) as address:
-            url, file = f"oci+http://{address}/policy:prod", tmp_path / "pushed.tar.gz"
-            first, content = published.bundle("first")
+def test_a_server_serves_what_was_pushed(published: Published, tmp_path: Path) -> None:
+    with registry(tmp_path) as address:
+        url, file = f"oci+http://{address}/policy:prod", tmp_path / "pushed.tar.gz"
+        first, content = published.bundle("first")
+        file.write_bytes(content)
+        assert push(file, url)[:2] == (0, first)
+        server = Server(
+            tmp_path / "server", tmp_path / "none", policy_url=url, policy_verification_key=published.public
+        )
+        try:
+            server.wait_until_ready()
+            assert server.status().policy_revision == first
+            second, content = published.bundle("second")
             file.write_bytes(content)
-            assert push(file, url)[:2] == (0, first)
-            server = Server(
-                tmp_path / "server", tmp_path / "none", policy_url=url, policy_verification_key=published.public
-            )
-            try:
-                server.wait_until_ready()
-                assert server.status().policy_revision == first
-                second, content = published.bundle("second")
-                file.write_bytes(content)
-                assert push(file, url)[0] == 0
-                eventually(lambda: server.status().policy_revision == second, 2 * START_SECONDS_MAX)
-                assert server.stop() == 0
-            finally:
-                server.kill()
-    finally:
-        published.stop()
+            assert push(file, url)[0] == 0
+            eventually(lambda: server.status().policy_revision == second, 2 * START_SECONDS_MAX)
+            assert server.stop() == 0
+        finally:
+            server.kill()
 
 
 def test_a_private_ca_and_a_password(tmp_path: Path) -> None:
