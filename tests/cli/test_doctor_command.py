@@ -21,8 +21,11 @@ import pytest
 from placet.cli.doctor import installation
 from placet.cli.doctor.check import failed
 from placet.cli.rendering import exit_codes
+from placet.engine.download import FileReleases
 from placet.kernel.errors import ConfigurationError
-from placet.policy.bundles.bundle import build_bundle
+from placet.policy.bundles.bundle import build_bundle, unchecked_bundle
+from placet.policy.bundles.release import make_release
+from placet.policy.files.tree import read_tree
 from placet.policy.toolchain.binary import find_opa
 from placet.server.settings.sources import load_settings
 from placet.signing.keys import PUBLIC_NAME, generate_signing_key, load_or_create_signing_key
@@ -36,6 +39,7 @@ from tests.serving import REGO_DIR
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from placet.engine.download import Download
     from placet.policy.toolchain.binary import Opa
     from tests.cli.conftest import Placet
 
@@ -214,6 +218,26 @@ def test_doctor_with_an_external_opa(placet: Placet, healthy: Path, unused_addre
         assert "acme.only_here" in only_failure(placet, "opa", *there)["detail"]
     assert "engine_unavailable" in only_failure(placet, "opa", "--opa-address", f"unix://{path}")["detail"]
     assert "engine_unavailable" in only_failure(placet, "opa", "--opa-address", f"http://{unused_address}")["detail"]
+
+
+def test_doctor_downloads_what_an_external_opa_pulls_once(
+    placet: Placet, healthy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (healthy / "bundle.tar.gz").write_bytes(make_release(unchecked_bundle(read_tree(REGO_DIR)), "", 0))
+    downloads: list[str] = []
+    get = FileReleases.get
+
+    def counted(releases: FileReleases, tag: str, wait_seconds: float) -> Download:
+        downloads.append(tag)
+        return get(releases, tag, wait_seconds)
+
+    monkeypatch.setattr(FileReleases, "get", counted)
+    path, url = healthy / "s", f"file://{healthy}/bundle.tar.gz"
+    with served(REGO_DIR, path) as revision:
+        code, checks = diagnose(placet, "--opa-address", f"unix://{path}", "--policy-url", url)
+    assert (code, checks["policies"]["detail"]) == (0, f"{url}: revision {revision}")
+    assert revision in checks["opa"]["detail"]
+    assert downloads == [""]
 
 
 def test_doctor_and_the_data_directory(placet: Placet, healthy: Path, monkeypatch: pytest.MonkeyPatch) -> None:

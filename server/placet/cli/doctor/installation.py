@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import platform
 import stat
@@ -31,6 +32,7 @@ from placet.transport.grpc.server import require_free
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from placet.policy.bundles.release import Release
     from placet.server.settings.model import Settings
     from placet.tenants.policy import TenantPolicy
 
@@ -45,8 +47,9 @@ def run_checks(settings: Settings, address: str | None) -> Iterator[Check]:
     A check that depends on one that fails is reported as not checked.
     """
     yield _python()
-    opa = _guarded("opa", lambda: _opa(settings))
-    policies = _guarded("policies", lambda: _policies(settings))
+    release = functools.cache(functools.partial(published_release, settings))  # downloaded once, for both checks
+    opa = _guarded("opa", lambda: _opa(settings, release))
+    policies = _guarded("policies", lambda: _policies(settings, release))
     folder = _data_dir(settings.data_dir)
     disk = _guarded("disk space", lambda: disk_check(settings.data_dir))
     database = _creatable(_guarded("database", lambda: _database(settings)), folder, disk)
@@ -86,7 +89,7 @@ def _python() -> Check:
     return failed("python", version, "run Placet with Python 3.11 to 3.13")
 
 
-def _opa(settings: Settings) -> Check:
+def _opa(settings: Settings, release: Callable[[], Release]) -> Check:
     if not settings.opa_address:
         opa = find_opa(settings.opa_path)
         return passed("opa", f"{opa.version} at {opa.path}, SHA-256 {opa.sha256}")
@@ -94,16 +97,16 @@ def _opa(settings: Settings) -> Check:
     revision = settings.opa_required_revision
     with contextlib.suppress(ConfigurationError, PolicyInvalidError):  # the next check reports it
         if settings.policy_url:
-            revision = published_release(settings).revision
+            revision = release().revision
         else:
             agent_policies = load_agent_policies(settings.rego_dir)
     return external_opa_check(settings, agent_policies, revision)
 
 
-def _policies(settings: Settings) -> Check:
+def _policies(settings: Settings, release: Callable[[], Release]) -> Check:
     """Load the policies as the server does. With a managed OPA, build the bundle in a temporary directory."""
     if settings.policy_url:
-        return published_check(settings)
+        return published_check(settings.policy_url, release())
     rego_dir = settings.rego_dir
     settings.require_rego_dir()
     tenants = ", ".join(sorted(load_agent_policies(rego_dir)))

@@ -17,14 +17,10 @@ if TYPE_CHECKING:
     from placet.server.settings.model import Settings
 
 
-def published_check(settings: Settings) -> Check:
-    """Download the bundle of `policy_url` and verify its signature. The server also checks the policy in it.
-
-    Raises ConfigurationError and PolicyInvalidError.
-    """
-    release = published_release(settings)
+def published_check(url: str, release: Release) -> Check:
+    """Return the check of a release that was downloaded and verified. The server also checks the policy in it."""
     created = f", created at {rfc3339(release.created_at_us)}" if release.created_at_us else ""
-    return passed("policies", f"{settings.policy_url}: revision {release.revision}{created}")
+    return passed("policies", f"{url}: revision {release.revision}{created}")
 
 
 def published_release(settings: Settings) -> Release:
