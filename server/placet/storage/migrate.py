@@ -21,10 +21,13 @@ if TYPE_CHECKING:
     from alembic.config import Config
     from sqlalchemy import Connection
 
+    from placet.storage.sql import driver
+
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
 VERSION_TABLE: Final = "alembic_version"
 EXPECTED: Final = frozenset(metadata.tables)
 """The tables of this version's schema."""
+_REVISION: Final = f"SELECT version_num FROM {VERSION_TABLE}"  # noqa: S608 - ours
 _VERSIONS: Final = table(VERSION_TABLE, sql_column("version_num"))
 
 
@@ -111,6 +114,11 @@ def schema_status(connection: Connection) -> SchemaStatus:
 def missing_tables(tables: Collection[str]) -> tuple[str, ...]:
     """Return the tables of this version's schema that are not in `tables`, sorted."""
     return tuple(sorted(EXPECTED - set(tables)))
+
+
+def stored_revision(connection: driver.Connection) -> str:
+    """Return the revision of a schema that has VERSION_TABLE, as it is stored; "" when there is none."""
+    return ", ".join(str(revision) for (revision,) in connection.execute(_REVISION))
 
 
 def require_revision(revision: str, where: str) -> None:

@@ -15,7 +15,7 @@ from placet.audit.verification.verify_trail import require_records, verify_trail
 from placet.kernel.errors import ConfigurationError
 from placet.signing.checkpoint_files import dump_pinned_checkpoints
 from placet.storage.connections.postgres import SQL, connect, masked, require_durable
-from placet.storage.migrate import VERSION_TABLE, missing_tables, require_revision
+from placet.storage.migrate import VERSION_TABLE, missing_tables, require_revision, stored_revision
 from placet.storage.sql.reader import Reader
 from placet.storage.sql.readers.audit_log_reader import read_log
 from placet.storage.sql.readers.decision_reader import StoredTrail, newest_checkpoints
@@ -164,7 +164,7 @@ def _reading(url: str) -> Iterator[PostgresConnection]:
 def _has_trail(connection: PostgresConnection) -> bool:
     if VERSION_TABLE not in _tables(connection):
         return False
-    revision = ", ".join(str(row[0]) for row in connection.execute(f"SELECT version_num FROM {VERSION_TABLE}"))  # noqa: S608 - ours
+    revision = stored_revision(connection)
     if revision:
         require_revision(revision, connection.driver.info.dbname)
     return bool(revision)

@@ -10,7 +10,7 @@ from psycopg import errors
 from placet.kernel.limits import STORE_TRIES_MAX
 from placet.storage.connections.postgres import SQL, connect, masked, require_durable
 from placet.storage.connections.postgres_locks import end_hung, hold_writer
-from placet.storage.migrate import VERSION_TABLE, require_revision
+from placet.storage.migrate import require_revision, stored_revision
 from placet.storage.sql.transaction import Transaction
 from placet.storage.writer import ChainWriter
 
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 CHANNEL: Final = "placet_events"
 """The NOTIFY channel by which replicas learn that there is something new to read."""
-_REVISION: Final = f"SELECT version_num FROM {VERSION_TABLE}"  # noqa: S608 - ours
 NOTIFY: Final = "SELECT pg_notify(%s, %s)"
 USE_ROOM: Final = (
     "SELECT set_config('work_mem', '64kB', true), set_config('temp_tablespaces', '', true)",
@@ -163,7 +162,7 @@ class PostgresWriter(ChainWriter):
         try:
             require_durable(connection, self.where)
             hold_writer(connection, self._writer, self.where)  # from now on the schema is not upgraded
-            _require_schema(connection, self.where)
+            require_revision(stored_revision(connection), self.where)
             connection.execute("BEGIN")
             self._state = self._load(Transaction(connection, SQL, self._signing_key))
             connection.execute("COMMIT")
@@ -172,10 +171,6 @@ class PostgresWriter(ChainWriter):
             raise
         self._connection = connection
         return connection
-
-
-def _require_schema(connection: PostgresConnection, where: str) -> None:
-    require_revision(", ".join(str(row[0]) for row in connection.execute(_REVISION)), where)
 
 
 def _end(state: ChainState) -> tuple[Head, int]:

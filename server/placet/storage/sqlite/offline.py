@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -12,13 +13,13 @@ from placet.audit.verification.verify_trail import require_records, verify_trail
 from placet.kernel.errors import ConfigurationError
 from placet.signing.checkpoint_files import dump_pinned_checkpoints
 from placet.storage.connections.sqlite import DAMAGE_CODES, PRIMARY_CODE, SQL, connect_evidence
-from placet.storage.migrate import VERSION_TABLE, missing_tables, require_revision
+from placet.storage.migrate import VERSION_TABLE, missing_tables, require_revision, stored_revision
 from placet.storage.sql.reader import Reader
 from placet.storage.sql.readers.audit_log_reader import read_log
 from placet.storage.sql.readers.decision_reader import StoredTrail, newest_checkpoints
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from placet.audit.records import AuditProblem
@@ -84,13 +85,8 @@ def export_checkpoints(path: Path) -> bytes:
 
     Raises ConfigurationError when there is none yet.
     """
-    connection = _evidence(path)
-    try:
+    with _reading(path) as connection:
         newest = newest_checkpoints(connection, SQL) if _has_trail(connection) else []
-    except sqlite3.Error as error:
-        raise ConfigurationError(f"{path}: cannot be read ({error}); run `placet audit verify`") from error
-    finally:
-        connection.close()
     return dump_pinned_checkpoints(newest, str(path))
 
 
@@ -99,13 +95,8 @@ def log_of(path: Path, query: LogQuery) -> list[LoggedRecord]:
 
     Raises ConfigurationError when the file cannot be read.
     """
-    connection = _evidence(path)
-    try:
+    with _reading(path) as connection:
         return read_log(connection, SQL, query) if _has_trail(connection) else []
-    except sqlite3.Error as error:
-        raise ConfigurationError(f"{path}: cannot be read ({error}); run `placet audit verify`") from error
-    finally:
-        connection.close()
 
 
 def read_file(path: Path, work: Callable[[Reader], Result]) -> Result:
@@ -113,11 +104,17 @@ def read_file(path: Path, work: Callable[[Reader], Result]) -> Result:
 
     Raises ConfigurationError when the file cannot be read or has no trail.
     """
-    connection = _evidence(path)
-    try:
+    with _reading(path) as connection:
         if not _has_trail(connection):
             raise ConfigurationError(f"{path}: has no trail; the first `placet serve` makes it")
         return work(Reader(connection, SQL))
+
+
+@contextlib.contextmanager
+def _reading(path: Path) -> Iterator[SqliteConnection]:
+    connection = _evidence(path)
+    try:
+        yield connection
     except sqlite3.Error as error:
         raise ConfigurationError(f"{path}: cannot be read ({error}); run `placet audit verify`") from error
     finally:
@@ -135,11 +132,11 @@ def _evidence(path: Path) -> SqliteConnection:
         ) from error
 
 
-def _has_trail(connection: sqlite3.Connection) -> bool:
+def _has_trail(connection: SqliteConnection) -> bool:
     """Return whether there is a schema. Raises ConfigurationError when it is not this version's."""
     if VERSION_TABLE not in _tables(connection):
         return False
-    revision = ", ".join(str(row[0]) for row in connection.execute("SELECT version_num FROM alembic_version"))
+    revision = stored_revision(connection)
     if revision:
         (file,) = (name for _, schema, name in connection.execute("PRAGMA database_list") if schema == "main")
         require_revision(revision, file)
