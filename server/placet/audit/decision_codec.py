@@ -57,7 +57,6 @@ def decision_commitment(
     why it did not. From now on the idempotency key refers to this decision instead of the one that it `replaces`. If
     this decision is returned in place of the earlier decision `repeats`, the key continues to refer to that one.
     """
-    effect = _EFFECTS[decision.effect]
     replay = {"replayable": replayable, "not_replayable_reason": reason}
     fields = _decision_fields(decision, proposal, caller, replay, replaces, repeats)
     if replayable:
@@ -70,7 +69,7 @@ def decision_commitment(
         recorded_at_us=decision.decided_at_us,
         fields=fields,
         parts={INPUT: input_json, DECISION: _decision_part(decision)},
-        index=Index(effect=effect, rule_id=decision.rule_id, tool=proposal.action.tool, **names),
+        index=Index(effect=fields["effect"], rule_id=decision.rule_id, tool=proposal.action.tool, **names),
         decision=decision,
         idempotency=None
         if repeats
