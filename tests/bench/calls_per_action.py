@@ -8,19 +8,13 @@ in a temporary folder. Only OPA is left out: a constant verdict, the one that th
 
 from __future__ import annotations
 
-import gc
-import sys
-import tempfile
-import threading
 import time
 import uuid
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
-import uvloop
 from google.protobuf.json_format import ParseDict
 
 from placet.kernel.model import Effect, Finding, Verdict
@@ -45,14 +39,14 @@ from placet.transport.grpc.services.authorization import AuthorizationServicer
 from placet.v1 import authorization_pb2
 from tests.bench.load import REQUEST
 from tests.bench.policies import with_limits
+from tests.bench.profiling import Counter, cpu_ns, profile
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-    from types import FrameType
+    from collections.abc import AsyncIterator, Mapping, Sequence
+    from pathlib import Path
 
     from placet.tenants.policy import TenantPolicy
-
-    Authorize = Callable[[bytes], Awaitable[bytes]]
+    from tests.bench.profiling import Authorize
 
 BATCH: Final = 100
 ROUNDS: Final = 30
@@ -60,8 +54,6 @@ PLAIN: Final = "acme"
 """A tenant without budgets."""
 LIMITED: Final = "limited"
 """A tenant with six budgets and a limit of its runs: seven counters for each action."""
-STATEMENTS: Final = frozenset({"execute", "executemany", "executescript"})
-"""Names of functions in C that run SQL."""
 REVISION: Final = "0" * 32
 FINDINGS: Final = (
     (Effect.ALLOW, "refunds.within_limit", "The refund is within the automatic limit and the user has the role"),
@@ -105,29 +97,6 @@ class Context:
 
     def time_remaining(self) -> None:
         return None
-
-
-class Counter:
-    """Counts calls of Python and C functions in the threads where it is the profile function, while `active`.
-
-    SQL statements are calls of functions of the module sqlite3, in C.
-    """
-
-    def __init__(self) -> None:
-        self.active = False
-        self.calls = 0
-        self.statements = 0
-
-    def __call__(self, _frame: FrameType, event: str, argument: object) -> None:
-        if self.active and event in {"call", "c_call"}:
-            self.calls += 1
-            if event == "c_call" and getattr(argument, "__name__", "") in STATEMENTS and not _moves_log():
-                self.statements += 1
-
-
-def _moves_log() -> bool:
-    """Return whether this is the thread that moves SQLite's log, once a second beside the commits."""
-    return threading.current_thread().name == "placet-ledger-log"
 
 
 @dataclass
@@ -201,45 +170,15 @@ def statements_per_batch(tenant: str = PLAIN, size: int = BATCH) -> int:
 def _counted(tenant: str, size: int) -> Counter:
     """Count one batch whose caches are filled."""
     counter = Counter()
-
-    async def count() -> None:
-        requests = [request_of(tenant, number, size) for number in range(3)]
-        with tempfile.TemporaryDirectory(prefix="placet-calls-") as folder:
-            async with authorizing(Path(folder)) as authorize:
-                for request in requests[1:]:  # fills the caches
-                    await authorize(request)
-                sys.setprofile(counter)
-                counter.active = True
-                await authorize(requests[0])
-                counter.active = False
-                sys.setprofile(None)
-
-    threading.setprofile(counter)  # for the store's threads, which start within
-    try:
-        uvloop.run(count())
-    finally:
-        threading.setprofile(cast("Any", None))
+    counted, *warm_up = [request_of(tenant, number, size) for number in range(3)]
+    profile(authorizing, warm_up, counted, counter)
     return counter
 
 
 def cpu_us_per_action(tenant: str = PLAIN, size: int = BATCH, rounds: int = ROUNDS) -> float:
     """Return the least CPU time of one action of a batch, in microseconds, over `rounds` batches."""
-
-    async def measure() -> float:
-        requests = [request_of(tenant, number, size) for number in range(rounds)]
-        taken = []
-        with tempfile.TemporaryDirectory(prefix="placet-calls-") as folder:
-            async with authorizing(Path(folder)) as authorize:
-                gc.collect()
-                gc.freeze()  # as the server does after its start
-                for request in requests:
-                    started = time.process_time_ns()
-                    await authorize(request)
-                    taken.append(time.process_time_ns() - started)
-                gc.unfreeze()
-        return min(taken) / size / 1_000
-
-    return uvloop.run(measure())
+    requests = [request_of(tenant, number, size) for number in range(rounds)]
+    return min(cpu_ns(authorizing, requests)) / size / 1_000
 
 
 def main() -> None:

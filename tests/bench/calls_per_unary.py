@@ -8,30 +8,25 @@ from __future__ import annotations
 
 import collections
 import functools
-import gc
-import sys
-import tempfile
-import threading
-import time
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
-import uvloop
 from google.protobuf.json_format import ParseDict
 
 from placet.transport.grpc.intake import Intake
 from placet.transport.grpc.interceptors.chain import interceptor_chain
 from placet.transport.grpc.registration import GenericRegistration
 from placet.v1 import authorization_pb2, authorization_pb2_grpc
-from tests.bench.calls_per_action import Context, Counter, deciding
+from tests.bench.calls_per_action import Context, deciding
 from tests.bench.load import REQUEST
+from tests.bench.profiling import Counter, cpu_ns, profile
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator
     from types import FrameType
 
-    Authorize = Callable[[bytes], Awaitable[bytes]]
+    from tests.bench.profiling import Authorize
 
 ROUNDS: Final = 600
 WARM: Final = 3
@@ -102,7 +97,7 @@ def calls_per_unary() -> int:
     The same for each run of the same code, give or take one call.
     """
     counter = Counter()
-    _profile(counter, counter)
+    _profile(counter)
     return counter.calls
 
 
@@ -116,48 +111,18 @@ def most_called(count: int) -> list[tuple[str, int]]:
         elif active.active and event == "c_call":
             calls[f"C {getattr(argument, '__qualname__', argument)}"] += 1
 
-    _profile(count_function, active)
+    _profile(active, count_function)
     return calls.most_common(count)
 
 
-def _profile(profiler: Any, active: Counter) -> None:
-    async def count() -> None:
-        with tempfile.TemporaryDirectory(prefix="placet-calls-") as folder:
-            async with _authorizing(Path(folder)) as authorize:
-                for number in range(WARM):  # fills the caches
-                    await authorize(_request(number))
-                counted = _request(WARM)
-                sys.setprofile(profiler)
-                active.active = True
-                await authorize(counted)
-                active.active = False
-                sys.setprofile(None)
-
-    threading.setprofile(profiler)  # for the store's threads, which start within
-    try:
-        uvloop.run(count())
-    finally:
-        threading.setprofile(cast("Any", None))
+def _profile(counter: Counter, profiler: Any = None) -> None:
+    *warm_up, counted = [_request(number) for number in range(WARM + 1)]
+    profile(_authorizing, warm_up, counted, counter, profiler)
 
 
 def cpu_us_per_unary(rounds: int = ROUNDS) -> tuple[float, float]:
     """Return the least and the median CPU time of one Authorize, in microseconds."""
-
-    async def measure() -> list[int]:
-        requests = [_request(number) for number in range(rounds)]
-        taken = []
-        with tempfile.TemporaryDirectory(prefix="placet-calls-") as folder:
-            async with _authorizing(Path(folder)) as authorize:
-                gc.collect()
-                gc.freeze()  # as the server does after its start
-                for request in requests:
-                    started = time.process_time_ns()
-                    await authorize(request)
-                    taken.append(time.process_time_ns() - started)
-                gc.unfreeze()
-        return sorted(taken)
-
-    taken = uvloop.run(measure())
+    taken = sorted(cpu_ns(_authorizing, [_request(number) for number in range(rounds)]))
     return taken[0] / 1_000, taken[len(taken) // 2] / 1_000
 
 
