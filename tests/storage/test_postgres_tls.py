@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 from typing import TYPE_CHECKING, Final
 
 import pytest
 
+from placet.authentication.dev_certificates import CertificateAuthority
 from placet.cli.main import main
 from placet.kernel.errors import ConfigurationError
 from placet.signing.keys import generate_signing_key
@@ -23,33 +23,31 @@ if TYPE_CHECKING:
 
 PLAIN: Final = "SELECT count(*) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE datname = '{}' AND NOT ssl"
 ENCRYPTED: Final = PLAIN.replace("NOT ssl", "ssl")
-KEY: Final = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2")
 
 
 class Authority:
-    """A CA, whose files are `<name>.crt` and `<name>.key` of a folder."""
+    """A CA, whose certificate is `<name>.crt` of a folder, with those that it signs."""
 
     def __init__(self, folder: Path, name: str) -> None:
-        self.folder, self.name = folder, name
-        self._make(name, f"/CN={name}")
+        self.folder = folder
+        self.file = folder / f"{name}.crt"
+        self._authority = CertificateAuthority()
+        self.file.write_bytes(self._authority.certificate)
 
-    @property
-    def file(self) -> Path:
-        return self.folder / f"{self.name}.crt"
+    def server(self, host: str) -> tuple[Path, Path]:
+        """Make the certificate of a server and its key."""
+        return self._write("postgres", *self._authority.server([host]))
 
-    def sign(self, name: str, subject: str, host: str = "") -> tuple[Path, Path]:
-        """Make `<name>.crt` and `<name>.key`."""
-        own = ["-CA", str(self.file), "-CAkey", str(self.folder / f"{self.name}.key")]
-        names = ["-addext", f"subjectAltName=DNS:{host}"] if host else []
-        self._make(name, subject, *own, "-addext", "basicConstraints=critical,CA:FALSE", *names)
-        return self.folder / f"{name}.crt", self.folder / f"{name}.key"
+    def client(self, user: str) -> tuple[Path, Path]:
+        """Make the certificate of a user and its key."""
+        return self._write(user, *self._authority.client(user))
 
-    def _make(self, name: str, subject: str, *more: str) -> None:
-        files = ["-keyout", str(self.folder / f"{name}.key"), "-out", str(self.folder / f"{name}.crt")]
-        subprocess.run(
-            ["openssl", "req", "-x509", *KEY, *files, "-subj", subject, *more], check=True, capture_output=True
-        )
-        (self.folder / f"{name}.key").chmod(0o600)
+    def _write(self, name: str, certificate: bytes, key: bytes) -> tuple[Path, Path]:
+        files = self.folder / f"{name}.crt", self.folder / f"{name}.key"
+        files[0].write_bytes(certificate)
+        files[1].write_bytes(key)
+        files[1].chmod(0o600)
+        return files
 
 
 class TlsPostgres:
@@ -66,7 +64,7 @@ class TlsPostgres:
 
     def present(self, authority: Authority, host: str) -> None:
         """Present a certificate of the CA for the host from now on."""
-        certificate, key = authority.sign("postgres", "/CN=postgres", host)
+        certificate, key = authority.server(host)
         for source, name in ((certificate, "server.crt"), (key, "server.key"), (authority.file, "ca.crt")):
             target = self.server.folder / name
             shutil.copy(source, target)
@@ -147,8 +145,8 @@ def test_doctor_accepts_it(
 def test_a_client_certificate_says_who_connects(
     encrypted: TlsPostgres, replicas: Replicas, authority: Authority
 ) -> None:
-    certificate, key = authority.sign("client", f"/CN={USER}")
-    other_certificate, other_key = authority.sign("stranger", "/CN=stranger")
+    certificate, key = authority.client(USER)
+    other_certificate, other_key = authority.client("stranger")
     encrypted.allow(f"hostssl all {USER} 127.0.0.1/32 cert")
     try:
         mine = encrypted.url(replicas.database, authority.file, more=f"&sslcert={certificate}&sslkey={key}")
