@@ -6,7 +6,6 @@ which pip installs without a network. What it does not show is that the official
 
 from __future__ import annotations
 
-import re
 import shutil
 import subprocess
 import sys
@@ -15,9 +14,11 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+from packaging.utils import canonicalize_name
 
 from tests.deployment.envoy import envoy_program
 from tests.faults.serving import REPOSITORY
+from tests.packaging.test_locks import pins
 
 TAG: Final = "placet-stand-in"
 OFFICIAL: Final = {
@@ -35,7 +36,7 @@ PACKAGES: Final = (
     "systemd-sysv",
     "sudo",
 )
-BUILD: Final = ("hatchling", "packaging", "pathspec", "pluggy", "tomlkit", "trove_classifiers")
+BUILD: Final = ("hatchling", "packaging", "pathspec", "pluggy", "tomlkit", "trove-classifiers")
 USER: Final = "nonroot:x:65532:65532::/var/lib/placet:/usr/sbin/nologin\n"
 ENTRYPOINT: Final = Path(__file__).parent / "postgres_entrypoint.sh"
 REMEDY: Final = "Remedy: apt-get install mmdebstrap"
@@ -91,9 +92,8 @@ def furnish(root: Path) -> None:
 
 
 def _unneeded(_: str, names: list[str]) -> set[str]:
-    locked = re.findall(r"^([A-Za-z0-9._-]+)==", (REPOSITORY / "deploy/server.lock").read_text(), re.MULTILINE)
-    needed = {re.sub(r"[-_.]+", "_", name).lower() for name in (*locked, *BUILD)}
-    return {name for name in names if re.sub(r"[-_.]+", "_", name.partition("-")[0]).lower() not in needed}
+    needed = {*pins("deploy/server.lock"), *BUILD}
+    return {name for name in names if canonicalize_name(name.partition("-")[0]) not in needed}
 
 
 def run(*command: str, check: bool = True) -> bool:

@@ -16,6 +16,7 @@ from placet.sdk import Action, Client, ControlClient, Identity, tls_credentials
 from tests.compose.composing import Composed, program
 from tests.compose.stand_ins import images
 from tests.container.engine import engine
+from tests.docs.blocks import blocks
 from tests.faults.serving import REPOSITORY, eventually
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ OLDER: Final = 'docker() { if [ "$1" = compose ]; then shift; docker-compose "$@
 
 def steps() -> list[str]:
     """Return the shell commands of the page, block by block."""
-    return re.findall(r"^```sh\n(.*?)^```$", PAGE.read_text(), re.DOTALL | re.MULTILINE)
+    return [block.text for block in blocks(PAGE) if block.language == "sh"]
 
 
 class Deployed:
