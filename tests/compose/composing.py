@@ -41,29 +41,22 @@ class Composed:
         self.variables = {**os.environ, "DOCKER_BUILDKIT": "0", "COMPOSE_DOCKER_CLI_BUILD": "0", **variables}
         self.variables["COMPOSE_PROJECT_NAME"] = PROJECT
 
-    def __call__(self, *arguments: str, check: bool = True) -> str:
+    def __call__(self, *arguments: str, check: bool = True, seconds: float = UP_SECONDS_MAX) -> str:
         """Run a command of Compose and return what it prints on stdout."""
         command = [*program(), "--file", str(FILE), "--project-name", PROJECT, *arguments]
-        done = subprocess.run(
-            command, env=self.variables, capture_output=True, text=True, check=False, timeout=UP_SECONDS_MAX
-        )
+        done = subprocess.run(command, env=self.variables, capture_output=True, text=True, check=False, timeout=seconds)
         if check and done.returncode:
             pytest.fail(f"{' '.join(arguments)} failed:\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}\n{self.logs()}")
         return done.stdout
 
     def logs(self) -> str:
         """Return the end of what all containers said."""
-        command = [*program(), "--file", str(FILE), "--project-name", PROJECT, "logs", "--tail=30", "--no-color"]
-        done = subprocess.run(command, env=self.variables, capture_output=True, text=True, check=False, timeout=60)
-        return done.stdout[-12_000:]
+        return self("logs", "--tail=30", "--no-color", check=False, seconds=60)[-12_000:]
 
     def container(self, service: str) -> str:
         """Return the id of the container of a service."""
-        return (
-            self("ps", "--quiet", "--all", service).strip()
-            if "docker" in program()
-            else self("ps", "-q", service).strip()
-        )
+        options = ("--quiet", "--all") if "docker" in program() else ("-q",)
+        return self("ps", *options, service).strip()
 
     def inspect(self, service: str) -> dict[str, Any]:
         """Return what the engine knows of the container."""
