@@ -27,35 +27,30 @@ AGENT: Final = Identity(agent="triage-agent", tenant="acme")
 
 def push(folder: Path, rounds: int) -> Iterator[Line]:
     """Push a changed policy again and again to a server that two replicas read by long polling."""
-    published, took, computed = Published(folder), list[float](), list[float]()
-    try:
+    took, computed = list[float](), list[float]()
+    with Published(folder) as published, contextlib.ExitStack() as stack:
         published.push(published.bundle("first")[1])
-        with contextlib.ExitStack() as stack:
-            flags: dict[str, Any] = {
-                "policy_url": published.url,
-                "policy_verification_key": published.public,
-                "opa_timeout_ms": 5_000,
-            }
-            servers = [Server(folder / str(number), folder / "none", **flags) for number in range(REPLICAS)]
-            for server in servers:
-                stack.callback(server.kill)
-            clients = [stack.enter_context(Client(server.wait_until_ready().address, timeout=60)) for server in servers]
-            for number in range(rounds):
-                revision, content = published.bundle(f"round-{number}")
-                before = _cpu_seconds(servers[0].process.pid)
-                began = time.perf_counter()
-                published.push(content)
-                for client in clients:
-                    eventually(
-                        lambda client=client, revision=revision: (
-                            client.authorize(READ, AGENT).policy_revision == revision
-                        ),  # type: ignore[misc] # bound at once
-                        CHANGE_SECONDS_MAX,
-                    )
-                took.append(1_000 * (time.perf_counter() - began))
-                computed.append(1_000 * (_cpu_seconds(servers[0].process.pid) - before))
-    finally:
-        published.stop()
+        flags: dict[str, Any] = {
+            "policy_url": published.url,
+            "policy_verification_key": published.public,
+            "opa_timeout_ms": 5_000,
+        }
+        servers = [Server(folder / str(number), folder / "none", **flags) for number in range(REPLICAS)]
+        for server in servers:
+            stack.callback(server.kill)
+        clients = [stack.enter_context(Client(server.wait_until_ready().address, timeout=60)) for server in servers]
+        for number in range(rounds):
+            revision, content = published.bundle(f"round-{number}")
+            before = _cpu_seconds(servers[0].process.pid)
+            began = time.perf_counter()
+            published.push(content)
+            for client in clients:
+                eventually(
+                    lambda client=client, revision=revision: client.authorize(READ, AGENT).policy_revision == revision,  # type: ignore[misc] # bound at once
+                    CHANGE_SECONDS_MAX,
+                )
+            took.append(1_000 * (time.perf_counter() - began))
+            computed.append(1_000 * (_cpu_seconds(servers[0].process.pid) - before))
     yield plain(
         f"push of a bundle to the decisions of {REPLICAS} replicas, with `placet policy push`", Spread.of(took), "ms"
     )

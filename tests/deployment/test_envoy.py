@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import shutil
 import subprocess
 from collections import Counter
@@ -16,7 +15,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import HealthServicer
 
 from tests.deployment.envoy import CONFIGURATION, balancing, configure, envoy_program
-from tests.deployment.topology import READY_SECONDS_MAX, Certificates
+from tests.deployment.topology import READY_SECONDS_MAX, Certificates, own_host
 from tests.faults.serving import eventually
 
 if TYPE_CHECKING:
@@ -102,7 +101,7 @@ class Balanced:
 
 @pytest.fixture
 def balanced(tmp_path: Path) -> Iterator[Balanced]:
-    host = f"127.{random.randint(1, 254)}.{random.randint(0, 255)}.{random.randint(1, 254)}"
+    host = own_host()
     certificates = Certificates(tmp_path / "tls", host)
     replicas = [Replica(f"{host}:{port}", certificates) for port in (7070, 7071)]
     configure(

@@ -57,6 +57,11 @@ def placet(*arguments: object, **variables: str) -> str:
     return ran.stdout.strip()
 
 
+def own_host() -> str:
+    """Return an address of loopback that no other test has, so that its ports are still free after a restart."""
+    return f"127.{random.randint(1, 254)}.{random.randint(0, 255)}.{random.randint(1, 254)}"
+
+
 class Certificates:
     """The folder with the certificate of all servers, and the CA that signs it."""
 
@@ -98,8 +103,7 @@ class Deployment:
 
     def __init__(self, folder: Path, database: Postgres, published: Published) -> None:
         self.folder = folder
-        # An address of loopback that no other test has, so that a port is still free after a restart.
-        self.host = f"127.{random.randint(1, 254)}.{random.randint(0, 255)}.{random.randint(1, 254)}"
+        self.host = own_host()
         self.address, self.admin = f"{self.host}:7443", f"{self.host}:9901"
         self.replica_addresses = [f"{self.host}:{7070 + number}" for number, _ in enumerate(NAMES)]
         self.database = database
