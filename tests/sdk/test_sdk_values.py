@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import math
+import random
 import re
 import subprocess
 import sys
@@ -71,6 +72,19 @@ def test_delays_grow_to_a_maximum() -> None:
     tries, _ = attempts(100)
     waits = [tries.delay_after(AGAIN) for _ in range(6)]
     assert waits == [BACKOFF_SECONDS * 2**n for n in range(4)] + [BACKOFF_SECONDS_MAX] * 2
+
+
+def test_delays_differ_in_programs_with_the_same_seed() -> None:
+    def delays() -> list[float | None]:
+        random.seed(7)
+        tries = Attempts(100)
+        return [tries.delay_after(AGAIN) for _ in range(6)]
+
+    before = random.getstate()
+    try:
+        assert delays() != delays()
+    finally:
+        random.setstate(before)
 
 
 @pytest.mark.parametrize("rand", [0.0, 0.3, 1.0])

@@ -24,6 +24,9 @@ LAST_TRY_SECONDS: Final = 0.05
 """Time that a wait leaves before the deadline, so that the last try can still be answered."""
 _DOUBLINGS_MAX: Final = 10
 
+# Without a state, so that programs which seed `random`, or fork, do not all retry at the same moments.
+jitter: Final = random.SystemRandom().random
+
 
 class Attempts:
     """The tries of one call until its deadline.
@@ -35,7 +38,7 @@ class Attempts:
         self,
         timeout: float,
         monotonic: Callable[[], float] = time.monotonic,
-        rand: Callable[[], float] = random.random,
+        rand: Callable[[], float] = jitter,
         retry_seconds: float = math.inf,
     ) -> None:
         self._monotonic = monotonic

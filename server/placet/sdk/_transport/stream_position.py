@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-import random
 import time
 from typing import TYPE_CHECKING, Final
 
 from placet.sdk import failures
+from placet.sdk._transport.retry import jitter
 from placet.sdk.approvals import DecisionState
 from placet.sdk.errors import error_from_failure
 from placet.sdk.failures import Failure
@@ -58,7 +58,7 @@ class StreamPosition:
             raise error_from_failure(Failure(failures.TIMEOUT, str(failure)))
         backoff = min(BACKOFF_SECONDS * 2.0 ** min(self._reconnects, _DOUBLINGS_MAX), BACKOFF_SECONDS_MAX)
         self._reconnects += 1
-        jittered = backoff * (0.5 + random.random() / 2)  # noqa: S311 - jitter needs no secure random numbers
+        jittered = backoff * (0.5 + jitter() / 2)
         return min(max(jittered, failure.retry_after_seconds or 0.0), remaining)
 
 
