@@ -163,19 +163,11 @@ async def test_a_report_that_meets_expiry_is_settled_once() -> None:
     assert (await env.usage("money"), await env.usage("calls")) == ((40, 0), (1, 0))
 
 
-async def test_two_reports_that_race_are_settled_once() -> None:
+@pytest.mark.parametrize("moment", ["after_read", "between_tables"])
+async def test_two_reports_that_race_are_settled_once(moment: str) -> None:
     env = OutcomeEnv(budgets=[MONEY])
     decision_id = await env.pay(40)
-    env.raced.after_read = partial(env.report, decision_id, OK)
-    assert await env.report(decision_id, OK) == OutcomeReceipt(repeated=True, late=False, exceeded_budget_ids=())
-    assert await env.usage("money") == (40, 0)
-    assert len(env.bodies(RecordKind.OUTCOME_REPORTED)) == 1
-
-
-async def test_a_report_between_the_reads_of_another_is_the_only_one() -> None:
-    env = OutcomeEnv(budgets=[MONEY])
-    decision_id = await env.pay(40)
-    env.raced.between_tables = partial(env.report, decision_id, OK)
+    setattr(env.raced, moment, partial(env.report, decision_id, OK))
     assert await env.report(decision_id, OK) == OutcomeReceipt(repeated=True, late=False, exceeded_budget_ids=())
     assert await env.usage("money") == (40, 0)
     assert len(env.bodies(RecordKind.OUTCOME_REPORTED)) == 1
